@@ -1,0 +1,2 @@
+//! ringtail agent. fn main is filled by its first landing.
+fn main() {}

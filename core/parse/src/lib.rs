@@ -1,0 +1,1 @@
+//! Chunks to records: line split, container formats, joining of partials. Pure.
