@@ -1,0 +1,122 @@
+//! Open files.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::fs::{Kind, Stat};
+use crate::sim;
+
+/// An open file, real or simulated. Closed when the last reference is dropped.
+#[derive(Debug)]
+pub struct File {
+    repr: Repr,
+}
+
+/// What stands behind a [`File`]. Each backend takes its own kind; a file of the other kind is a programmer's error.
+#[derive(Debug)]
+enum Repr {
+    Os(OsFile),
+    /// The simulator gives [`sim::Handle`] its `stat` and `read_at`.
+    Sim(sim::Handle),
+}
+
+impl File {
+    /// Who and how large the file is now.
+    pub fn stat(&self) -> io::Result<Stat> {
+        match &self.repr {
+            Repr::Os(file) => file.stat(),
+            Repr::Sim(handle) => handle.stat(),
+        }
+    }
+
+    /// Reads into `buf` from `offset`, in bytes; blocks. Short before the end of the file only if the kernel says
+    /// so; 0 at the end.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.repr {
+            Repr::Os(file) => file.read_at(buf, offset),
+            Repr::Sim(handle) => handle.read_at(buf, offset),
+        }
+    }
+
+    pub(crate) fn from_os(file: OsFile) -> Self {
+        File { repr: Repr::Os(file) }
+    }
+
+    /// For the simulator's `Fs`.
+    #[allow(dead_code, reason = "used by the simulator")]
+    pub(crate) fn from_sim(handle: sim::Handle) -> Self {
+        File { repr: Repr::Sim(handle) }
+    }
+
+    /// # Panics
+    /// On a simulated file: backends and files of two worlds were mixed.
+    #[allow(dead_code, reason = "used by the backends")]
+    pub(crate) fn os(&self) -> &OsFile {
+        match &self.repr {
+            Repr::Os(file) => file,
+            Repr::Sim(_) => panic!("a simulated file was given to the kernel"),
+        }
+    }
+
+    /// # Panics
+    /// On a real file: backends and files of two worlds were mixed.
+    #[allow(dead_code, reason = "used by the simulator")]
+    pub(crate) fn sim(&self) -> &sim::Handle {
+        match &self.repr {
+            Repr::Sim(handle) => handle,
+            Repr::Os(_) => panic!("a real file was given to the simulator"),
+        }
+    }
+}
+
+/// A file of the operating system.
+#[derive(Debug)]
+pub(crate) struct OsFile {
+    fd: OwnedFd,
+    /// On a network or FUSE mount, which may never answer.
+    remote: bool,
+    /// The file system refused `RWF_NOWAIT` once: it is not asked again.
+    nowait_refused: AtomicBool,
+}
+
+impl OsFile {
+    pub(crate) fn new(fd: OwnedFd, remote: bool) -> Self {
+        OsFile { fd, remote, nowait_refused: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match rustix::io::pread(&self.fd, &mut *buf, offset) {
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+/// The part of the kernel's `stat` that is used here.
+pub(crate) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    Stat {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        // The kernel gives no negative sizes.
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        modified_ns: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos),
+        links: stat.st_nlink,
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Symlink,
+            _ => Kind::Other,
+        },
+    }
+}
