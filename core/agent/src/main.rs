@@ -1,2 +1,7 @@
-//! ringtail agent. fn main is filled by its first landing.
-fn main() {}
+//! The `ringtail` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringtail_agent::main()
+}

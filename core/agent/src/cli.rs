@@ -1,0 +1,53 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::doctor;
+use crate::exit::Exit;
+use crate::logging::{self, LogFormat, LogLevel};
+
+/// Collects container logs: finds the files, follows them through rotations, delivers every record.
+#[derive(Debug, Parser)]
+#[command(name = "ringtail", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Common {
+    /// Give reports as JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How much is logged to standard error.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+    /// How a log line looks: text on a terminal and JSON otherwise, or as said here.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What this node offers: limits, and what to do about them.
+    Doctor,
+}
+
+/// Runs the command that the arguments of this process ask for.
+pub fn main() -> ExitCode {
+    // clap exits with 2 on wrong usage, with 0 after --help and --version.
+    let cli = Cli::parse();
+    logging::start(cli.common.log_level, cli.common.log_format);
+    run(cli.command, cli.common).into()
+}
+
+fn run(command: Command, common: Common) -> Exit {
+    match command {
+        Command::Doctor => doctor::main(common),
+    }
+}

@@ -1,0 +1,10 @@
+//! The `ringtail` binary as a library: the command line, the configuration, and the wiring of the other crates.
+//!
+//! The only crate that reads the environment. Never here: reading log files, parsing, encoding, delivering.
+
+pub mod cli;
+pub mod doctor;
+pub mod exit;
+pub mod logging;
+
+pub use cli::main;
