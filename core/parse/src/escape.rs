@@ -1,0 +1,146 @@
+//! JSON strings: finding their end, checking their escapes, undoing them in place.
+//!
+//! A string may hold any byte but a bare `"`: control characters and invalid UTF-8 are left as they are. Half a
+//! surrogate pair becomes U+FFFD, as Go's decoder makes it.
+
+use memchr::{memchr, memchr2};
+
+/// A string that was checked: `start..end` without its quotes.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Where the first escape is; `end` when there is none.
+    pub(crate) escape: usize,
+    /// Where the last escape is; `end` when there is none.
+    last_escape: usize,
+}
+
+impl Text {
+    /// Nothing.
+    pub(crate) const EMPTY: Text = Text { start: 0, end: 0, escape: 0, last_escape: 0 };
+
+    /// The string whose first byte, behind the quote, is `line[start]`. Nothing when it has no end or an illegal escape.
+    #[inline]
+    pub(crate) fn scan(line: &[u8], start: usize) -> Option<Text> {
+        let mut at = start;
+        let mut escapes: Option<(usize, usize)> = None;
+        loop {
+            at += memchr2(b'"', b'\\', line.get(at..)?)?;
+            if line[at] == b'"' {
+                let (escape, last_escape) = escapes.unwrap_or((at, at));
+                return Some(Text { start, end: at, escape, last_escape });
+            }
+            escapes = Some((escapes.map_or(at, |(first, _)| first), at));
+            at += escape_len(&line[at..])?;
+        }
+    }
+
+    /// Undoes the escapes in place; returns the length of what stands at `start` then.
+    #[inline]
+    pub(crate) fn decode(&self, line: &mut [u8]) -> usize {
+        if self.escape == self.end {
+            return self.end - self.start;
+        }
+        unescape(line, self.escape, self.end) - self.start
+    }
+
+    /// Leaves out a newline that is written as `\n` at the end; whether it was there.
+    #[inline]
+    pub(crate) fn cut_newline(&mut self, line: &[u8]) -> bool {
+        let ends = self.last_escape + 2 == self.end && line[self.last_escape + 1] == b'n';
+        if ends {
+            self.end = self.last_escape;
+            self.escape = self.escape.min(self.end);
+        }
+        ends
+    }
+}
+
+/// The length of the legal escape that `text` begins with.
+#[inline]
+fn escape_len(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => hex(text).map(|_| 6),
+        _ => None,
+    }
+}
+
+/// Undoes the escapes, which are legal, in `line[at..end]`; returns the new end.
+fn unescape(line: &mut [u8], at: usize, end: usize) -> usize {
+    let (mut from, mut to) = (at, at);
+    while from < end {
+        let (read, char) = one(&line[from..end]);
+        let mut utf8 = [0; 4];
+        let utf8 = char.encode_utf8(&mut utf8).as_bytes();
+        line[to..to + utf8.len()].copy_from_slice(utf8);
+        (from, to) = (from + read, to + utf8.len());
+        let plain = memchr(b'\\', &line[from..end]).unwrap_or(end - from);
+        line.copy_within(from..from + plain, to);
+        (from, to) = (from + plain, to + plain);
+    }
+    to
+}
+
+/// The character that the escape at the beginning of `text` stands for, and the escape's length.
+fn one(text: &[u8]) -> (usize, char) {
+    let char = match text.get(1) {
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode(text),
+        Some(plain) => char::from(*plain),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (text.len().min(2), char)
+}
+
+/// `\uXXXX`, or two of them where they are a surrogate pair.
+fn unicode(text: &[u8]) -> (usize, char) {
+    let Some(first) = hex(text) else { return (text.len().min(6), char::REPLACEMENT_CHARACTER) };
+    if let Some(char) = char::from_u32(first) {
+        return (6, char);
+    }
+    let second = hex(&text[6..]).filter(|second| (0xdc00..0xe000).contains(second));
+    match second {
+        Some(second) if first < 0xdc00 => {
+            let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            (12, char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
+        }
+        _ => (6, char::REPLACEMENT_CHARACTER),
+    }
+}
+
+/// The number of the `\uXXXX` that `text` begins with.
+fn hex(text: &[u8]) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = text.first_chunk::<6>()? else { return None };
+    digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
+}
+
+/// What can be decoded of a string that is cut: the longest beginning of `line[start..]` that holds whole, legal
+/// escapes, undone. Returns its length, and whether everything that was left out may be the beginning of an escape.
+pub(crate) fn decode_cut(line: &mut [u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    let mut first = None;
+    while let Some(next) = memchr2(b'"', b'\\', &line[at..]) {
+        if line[at + next] == b'"' {
+            return None;
+        }
+        match escape_len(&line[at + next..]) {
+            Some(len) => {
+                first = first.or(Some(at + next));
+                at += next + len;
+            }
+            None if line.len() - (at + next) < 6 => {
+                let end = at + next;
+                return Some(unescape(line, first.unwrap_or(end), end) - start);
+            }
+            None => return None,
+        }
+    }
+    let end = line.len();
+    Some(unescape(line, first.unwrap_or(end), end) - start)
+}

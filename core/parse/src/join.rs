@@ -1,0 +1,231 @@
+//! Open records: parts of a stream until the line that ends them.
+//!
+//! A record that begins in a chunk stays there, and its next part is moved up to it when it stands in the next line:
+//! usually a long line comes in parts that follow each other. Where something lies between, or the chunk ends, the text goes
+//! to a carry. What passes `max_record` is left out; the record waits for its end all the same.
+
+use ringtail_memory::{Carry, CarryPool, Exhausted};
+use ringtail_record::{Flags, Position, Stream};
+
+use crate::table::{Home, Table};
+
+/// What one line gives, and where it stands: `off` and `len` in the chunk or the carry that holds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) time_ns: i64,
+    pub(crate) stream: Stream,
+    pub(crate) flags: Flags,
+    /// Whether the record ends with it.
+    pub(crate) whole: bool,
+    pub(crate) off: usize,
+    pub(crate) len: usize,
+}
+
+/// The line that a part stands in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Where it begins in the file.
+    pub(crate) begin: Position,
+    /// Where the next one begins in the file.
+    pub(crate) end: Position,
+    /// Where the line begins, and the next one, in the chunk.
+    pub(crate) here: (usize, usize),
+}
+
+/// The open records of one view, one a stream at most.
+pub(crate) struct Joins {
+    max_record: usize,
+    open: [Option<Open>; Stream::ALL.len()],
+}
+
+struct Open {
+    begin: Position,
+    end: Position,
+    time_ns: i64,
+    flags: Flags,
+    /// Bytes that were left out.
+    lost: usize,
+    text: Text,
+}
+
+enum Text {
+    /// In the chunk that is being decoded. `next` is where the line after its last part begins.
+    Here {
+        off: usize,
+        len: usize,
+        next: usize,
+    },
+    Carried(Carry),
+}
+
+impl Joins {
+    pub(crate) fn new(max_record: usize) -> Self {
+        Joins { max_record, open: [const { None }; 3] }
+    }
+
+    /// Whether a record of `stream` is open.
+    #[inline]
+    pub(crate) fn is_open(&self, stream: Stream) -> bool {
+        self.open[stream.index()].is_some()
+    }
+
+    /// Where the open record of `stream` begins.
+    pub(crate) fn begin(&self, stream: Stream) -> Option<Position> {
+        self.open[stream.index()].as_ref().map(|open| open.begin)
+    }
+
+    /// Forgets all open records; returns where the first of them begins.
+    pub(crate) fn forget(&mut self) -> Option<Position> {
+        self.open.iter_mut().filter_map(|open| open.take().map(|open| open.begin)).min()
+    }
+
+    /// Adds a part that stands in `chunk`. On error the open record is as it was.
+    pub(crate) fn add(
+        &mut self,
+        part: Part,
+        span: Span,
+        chunk: &mut [u8],
+        carries: &CarryPool,
+        table: &mut Table,
+    ) -> Result<(), Exhausted> {
+        let next = span.here.1;
+        match &mut self.open[part.stream.index()] {
+            Some(open) => {
+                let len = part.len.min(self.max_record - open.text.len());
+                open.text.append_here(part.off, len, span.here, chunk, carries)?;
+                open.extend(&part, span.end, len);
+            }
+            slot => {
+                let len = part.len.min(self.max_record);
+                *slot = Some(Open::new(&part, span, len, Text::Here { off: part.off, len, next }));
+            }
+        }
+        self.end_if_whole(part, table);
+        Ok(())
+    }
+
+    /// Adds a part that stands in `carry`, between chunks. On error the open record is as it was.
+    pub(crate) fn add_carried(
+        &mut self,
+        part: Part,
+        span: Span,
+        mut carry: Carry,
+        table: &mut Table,
+    ) -> Result<(), Exhausted> {
+        match &mut self.open[part.stream.index()] {
+            Some(open) => {
+                let len = part.len.min(self.max_record - open.text.len());
+                open.text.append_carried(&carry[part.off..part.off + len])?;
+                open.extend(&part, span.end, len);
+            }
+            slot => {
+                let len = part.len.min(self.max_record);
+                carry.copy_within(part.off..part.off + len, 0);
+                carry.truncate(len);
+                *slot = Some(Open::new(&part, span, len, Text::Carried(carry)));
+            }
+        }
+        self.end_if_whole(part, table);
+        Ok(())
+    }
+
+    /// Moves what stands in `chunk` to carries: the chunk ends here.
+    pub(crate) fn leave(&mut self, chunk: &[u8], carries: &CarryPool) -> Result<(), Exhausted> {
+        self.open.iter_mut().flatten().try_for_each(|open| open.text.leave(chunk, carries, 0))
+    }
+
+    /// Delivers the open record of `stream` with `flags`; returns where its last part ends.
+    pub(crate) fn deliver(&mut self, stream: Stream, flags: Flags, table: &mut Table) -> Option<Position> {
+        let open = self.open[stream.index()].take()?;
+        let (home, off, len) = match open.text {
+            Text::Here { off, len, .. } => (Home::CHUNK, off, len),
+            Text::Carried(carry) => {
+                let len = carry.len();
+                (table.keep(carry), 0, len)
+            }
+        };
+        let part = Part { time_ns: open.time_ns, stream, flags: open.flags | flags, whole: true, off, len };
+        table.lost_record_bytes += open.lost as u64;
+        table.push(part, open.end.offset, home);
+        Some(open.end)
+    }
+
+    fn end_if_whole(&mut self, part: Part, table: &mut Table) {
+        if part.whole {
+            self.deliver(part.stream, Flags::NONE, table);
+        }
+    }
+}
+
+impl Open {
+    fn new(part: &Part, span: Span, len: usize, text: Text) -> Open {
+        let none = Open {
+            begin: span.begin,
+            end: span.end,
+            time_ns: part.time_ns,
+            flags: Flags::NONE,
+            lost: 0,
+            text,
+        };
+        let mut open = none;
+        open.extend(part, span.end, len);
+        open
+    }
+
+    /// Notes that `len` bytes of `part` were added.
+    fn extend(&mut self, part: &Part, end: Position, len: usize) {
+        self.end = end;
+        self.flags |= part.flags;
+        self.lost += part.len - len;
+        if len < part.len {
+            self.flags |= Flags::TRUNCATED;
+        }
+    }
+}
+
+impl Text {
+    fn len(&self) -> usize {
+        match self {
+            Text::Here { len, .. } => *len,
+            Text::Carried(carry) => carry.len(),
+        }
+    }
+
+    /// Appends `chunk[off..off + len]`, which stands in the line `here`.
+    fn append_here(
+        &mut self,
+        off: usize,
+        len: usize,
+        here: (usize, usize),
+        chunk: &mut [u8],
+        carries: &CarryPool,
+    ) -> Result<(), Exhausted> {
+        if let Text::Here { off: start, len: held, next } = self
+            && *next == here.0
+        {
+            chunk.copy_within(off..off + len, *start + *held);
+            *held += len;
+            *next = here.1;
+            return Ok(());
+        }
+        self.leave(chunk, carries, len)?;
+        self.append_carried(&chunk[off..off + len])
+    }
+
+    fn append_carried(&mut self, bytes: &[u8]) -> Result<(), Exhausted> {
+        match self {
+            Text::Carried(carry) => carry.push(bytes),
+            Text::Here { .. } => unreachable!("what stands in a chunk leaves it before the chunk ends"),
+        }
+    }
+
+    /// Moves to a carry with room for `more` bytes.
+    fn leave(&mut self, chunk: &[u8], carries: &CarryPool, more: usize) -> Result<(), Exhausted> {
+        if let Text::Here { off, len, .. } = *self {
+            let mut carry = carries.take(len + more)?;
+            carry.push(&chunk[off..off + len])?;
+            *self = Text::Carried(carry);
+        }
+        Ok(())
+    }
+}

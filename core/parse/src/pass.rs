@@ -1,0 +1,357 @@
+//! One call: the lines of one chunk.
+//!
+//! A CRI header is read before the line's end is looked for, since it cannot hold a newline: `memchr` then has only the
+//! content to go through. Whatever is not the usual case (a part, an open record, a line over a limit, another shape)
+//! takes the way of [`Pass::cri_line`], which starts again from the line's bytes.
+
+use memchr::memchr;
+use ringtail_memory::{Carry, Exhausted};
+use ringtail_record::{Flags, Position, Stream};
+
+use crate::cut::Cut;
+use crate::decoder::{Decoder, LineEnd};
+use crate::format::{self, Format};
+use crate::join::{Part, Span};
+use crate::table::{Home, Table};
+use crate::{cri, docker};
+
+/// The beginning of the line for which there was no carry.
+type Stuck = Position;
+
+pub(crate) struct Pass<'a> {
+    pub(crate) decoder: &'a mut Decoder,
+    pub(crate) chunk: &'a mut [u8],
+    /// Where the chunk begins in its file.
+    pub(crate) at: Position,
+    pub(crate) now_ns: i64,
+    pub(crate) table: &'a mut Table,
+}
+
+impl Pass<'_> {
+    /// Decodes all lines; returns how many bytes were consumed.
+    pub(crate) fn run(&mut self) -> Result<usize, Stuck> {
+        let begin = self.end_of_cut()?;
+        let end = self.lines(begin)?;
+        let consumed = self.cut_rest(end)?;
+        let decoder = &mut *self.decoder;
+        decoder.joins.leave(self.chunk, &decoder.carries).map_err(|Exhausted| self.position(end))?;
+        Ok(consumed)
+    }
+
+    /// Skips the over-long line; returns where the next one begins.
+    fn end_of_cut(&mut self) -> Result<usize, Stuck> {
+        let Some(mut cut) = self.decoder.cut.take() else { return Ok(0) };
+        let newline = memchr(b'\n', self.chunk);
+        cut.skipped += newline.unwrap_or(self.chunk.len()) as u64;
+        let Some(newline) = newline else {
+            self.count_if_delivered(&mut cut);
+            self.decoder.cut = Some(cut);
+            return Ok(self.chunk.len());
+        };
+        let end = newline + 1;
+        self.deliver_cut(cut, self.position(end), Flags::NONE)?;
+        Ok(end)
+    }
+
+    /// The lines from `begin` on that have an end; returns where the last one ends.
+    fn lines(&mut self, begin: usize) -> Result<usize, Stuck> {
+        match self.format(begin)? {
+            None => Ok(begin),
+            Some(Format::Cri) => self.cri_lines(begin),
+            Some(Format::DockerJson) => self.docker_lines(begin),
+            Some(Format::Raw) => self.raw_lines(begin),
+        }
+    }
+
+    /// The format of the file; where it is not known, the line at `begin` decides.
+    fn format(&mut self, begin: usize) -> Result<Option<Format>, Stuck> {
+        let position = self.position(begin);
+        let decoder = &mut *self.decoder;
+        if decoder.format.is_none()
+            && let Some(len) = memchr(b'\n', &self.chunk[begin..])
+        {
+            let line = &self.chunk[begin..begin + len];
+            let found = if len <= decoder.limits.max_line {
+                format::of_line(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?
+            } else {
+                format::of_cut(&line[..decoder.limits.max_line], &mut decoder.clock)
+            };
+            decoder.format = Some(found);
+        }
+        Ok(decoder.format)
+    }
+
+    fn cri_lines(&mut self, mut begin: usize) -> Result<usize, Stuck> {
+        let longest = self.longest();
+        loop {
+            let text = &self.chunk[begin..];
+            let header = cri::header_before_content(&mut self.decoder.clock, text);
+            let header_len = header.as_ref().map_or(0, |header| header.len);
+            let Some(content_len) = memchr(b'\n', &text[header_len..]) else { return Ok(begin) };
+            let end = begin + header_len + content_len;
+            match header {
+                Some(header)
+                    if header.whole
+                        && end - begin <= longest
+                        && !self.decoder.joins.is_open(header.stream) =>
+                {
+                    let (off, len) = (begin + header.len, content_len);
+                    let (time_ns, stream) = (header.time_ns, header.stream);
+                    let part = Part { time_ns, stream, flags: Flags::NONE, whole: true, off, len };
+                    self.table.push(part, self.offset(end + 1), Home::CHUNK);
+                }
+                _ => self.cri_line(begin, end)?,
+            }
+            begin = end + 1;
+        }
+    }
+
+    #[inline(never)]
+    fn cri_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let (kept, flags) = self.cut_line(begin, end);
+        match cri::header(&mut self.decoder.clock, &self.chunk[begin..kept]) {
+            Some(header) => {
+                let (off, len) = (begin + header.len, kept - begin - header.len);
+                let cri::Header { time_ns, stream, whole, .. } = header;
+                self.add(Part { time_ns, stream, flags, whole, off, len }, begin, end)
+            }
+            None => {
+                self.malformed(begin, kept, end, flags);
+                Ok(())
+            }
+        }
+    }
+
+    fn docker_lines(&mut self, mut begin: usize) -> Result<usize, Stuck> {
+        let longest = self.longest();
+        while let Some(len) = memchr(b'\n', &self.chunk[begin..]) {
+            let end = begin + len;
+            if len > longest {
+                self.long_docker_line(begin, end)?;
+            } else {
+                self.docker_line(begin, end)?;
+            }
+            begin = end + 1;
+        }
+        Ok(begin)
+    }
+
+    #[inline]
+    fn docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let position = self.position(begin);
+        let decoder = &mut *self.decoder;
+        let line = &mut self.chunk[begin..end];
+        let message =
+            docker::decode(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?;
+        match message {
+            Some(docker::Message { time_ns, stream, whole, off, len }) => self.add(
+                Part { time_ns, stream, flags: Flags::NONE, whole, off: begin + off, len },
+                begin,
+                end,
+            ),
+            None => {
+                self.malformed(begin, end, end, Flags::NONE);
+                Ok(())
+            }
+        }
+    }
+
+    /// A docker line over `max_line` or `max_record`.
+    #[cold]
+    fn long_docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let (kept, flags) = self.cut_line(begin, end);
+        if kept == end {
+            return self.docker_line(begin, end);
+        }
+        match docker::decode_cut(&mut self.chunk[begin..kept]) {
+            Some((off, len)) => self.malformed(begin + off, begin + off + len, end, flags),
+            None => self.malformed(begin, kept, end, flags),
+        }
+        Ok(())
+    }
+
+    fn raw_lines(&mut self, mut begin: usize) -> Result<usize, Stuck> {
+        let longest = self.longest();
+        while let Some(len) = memchr(b'\n', &self.chunk[begin..]) {
+            let end = begin + len;
+            if len > longest {
+                let (kept, flags) = self.cut_line(begin, end);
+                self.plain(begin, kept, end, flags);
+            } else {
+                let len = len - usize::from(self.chunk[begin..end].last() == Some(&b'\r'));
+                let part = self.plain_part(begin, len, Flags::NONE);
+                self.table.push(part, self.offset(end + 1), Home::CHUNK);
+            }
+            begin = end + 1;
+        }
+        Ok(begin)
+    }
+
+    /// What is kept of the line `begin..end`, and how it is marked; counts what is cut off.
+    fn cut_line(&mut self, begin: usize, end: usize) -> (usize, Flags) {
+        let kept = end.min(begin + self.decoder.limits.max_line);
+        self.table.lost_line_bytes += (end - kept) as u64;
+        (kept, if kept < end { Flags::TRUNCATED } else { Flags::NONE })
+    }
+
+    /// Delivers `chunk[off..to]` of a line that ends at `end` as it is, marked and counted.
+    #[cold]
+    fn malformed(&mut self, off: usize, to: usize, end: usize, flags: Flags) {
+        self.table.malformed_lines += 1;
+        self.plain(off, to, end, flags | Flags::MALFORMED);
+    }
+
+    /// Delivers `chunk[off..to]` of a line that ends at `end`: joined to nothing, of no stream, read now.
+    fn plain(&mut self, off: usize, to: usize, end: usize, flags: Flags) {
+        let part = self.plain_part(off, to - off, flags);
+        self.push_cut(part, self.offset(end + 1), Home::CHUNK);
+    }
+
+    #[inline]
+    fn plain_part(&self, off: usize, len: usize, flags: Flags) -> Part {
+        Part { time_ns: self.now_ns, stream: Stream::None, flags, whole: true, off, len }
+    }
+
+    /// Adds a part of the line `begin..end`, newline not included, to its record.
+    #[inline]
+    fn add(&mut self, part: Part, begin: usize, end: usize) -> Result<(), Stuck> {
+        if part.whole && !self.decoder.joins.is_open(part.stream) {
+            self.push_cut(part, self.offset(end + 1), Home::CHUNK);
+            return Ok(());
+        }
+        let (from, to) = (self.position(begin), self.position(end + 1));
+        let span = Span { begin: from, end: to, here: (begin, end + 1) };
+        let decoder = &mut *self.decoder;
+        decoder.joins.add(part, span, self.chunk, &decoder.carries, self.table).map_err(|Exhausted| from)
+    }
+
+    /// Delivers a record, cut at `max_record`.
+    #[inline]
+    fn push_cut(&mut self, mut part: Part, end: u64, home: Home) {
+        let max_record = self.decoder.limits.max_record;
+        if part.len > max_record {
+            self.table.lost_record_bytes += (part.len - max_record) as u64;
+            part.len = max_record;
+            part.flags |= Flags::TRUNCATED;
+        }
+        self.table.push(part, end, home);
+    }
+
+    /// Cuts the line at `begin`, which has no end in this chunk, if it is over the limit; returns what is consumed.
+    fn cut_rest(&mut self, begin: usize) -> Result<usize, Stuck> {
+        let max_line = self.decoder.limits.max_line;
+        let rest = &self.chunk[begin..];
+        if rest.len() <= max_line {
+            return Ok(begin);
+        }
+        let position = self.position(begin);
+        let cut = Cut::new(rest, position, max_line, &self.decoder.carries).map_err(|Exhausted| position)?;
+        self.decoder.cut = Some(cut);
+        Ok(self.chunk.len())
+    }
+
+    /// Delivers an over-long line that ended, or is not waited for any longer, at `end`.
+    fn deliver_cut(&mut self, mut cut: Cut, end: Position, flags: Flags) -> Result<(), Stuck> {
+        let begin = cut.begin;
+        let Some(mut kept) = cut.kept.take() else {
+            self.table.lost_line_bytes += cut.skipped;
+            return Ok(());
+        };
+        let flags = flags | Flags::TRUNCATED;
+        let decoder = &mut *self.decoder;
+        let format = *decoder.format.get_or_insert_with(|| format::of_cut(&kept, &mut decoder.clock));
+        let len = kept.len();
+        match format {
+            Format::Raw => self.plain_carried(kept, 0, len, end, flags),
+            Format::DockerJson => {
+                let (off, len) = docker::decode_cut(&mut kept).unwrap_or((0, len));
+                self.table.malformed_lines += 1;
+                self.plain_carried(kept, off, len, end, flags | Flags::MALFORMED);
+            }
+            Format::Cri => match cri::header(&mut decoder.clock, &kept) {
+                Some(header) => {
+                    let (off, len) = (header.len, len - header.len);
+                    let cri::Header { time_ns, stream, whole, .. } = header;
+                    let part = Part { time_ns, stream, flags, whole, off, len };
+                    let span = Span { begin, end, here: (0, 0) };
+                    decoder.joins.add_carried(part, span, kept, self.table).map_err(|Exhausted| begin)?;
+                }
+                None => {
+                    self.table.malformed_lines += 1;
+                    self.plain_carried(kept, 0, len, end, flags | Flags::MALFORMED);
+                }
+            },
+        }
+        self.table.lost_line_bytes += cut.skipped;
+        Ok(())
+    }
+
+    fn plain_carried(&mut self, kept: Carry, off: usize, len: usize, end: Position, flags: Flags) {
+        let part = self.plain_part(off, len, flags);
+        let home = self.table.keep(kept);
+        self.push_cut(part, end.offset, home);
+    }
+
+    /// Counts what was skipped of a line that was delivered before.
+    fn count_if_delivered(&mut self, cut: &mut Cut) {
+        if cut.kept.is_none() {
+            self.table.lost_line_bytes += std::mem::take(&mut cut.skipped);
+        }
+    }
+
+    /// Delivers the chunk, the last line of a file without its newline; see [`Decoder::flush_line`].
+    pub(crate) fn flush(&mut self, why: LineEnd) -> Result<usize, Stuck> {
+        let raw = self.is_raw();
+        if why == LineEnd::Timeout && !raw {
+            return Ok(0);
+        }
+        if let Some(cut) = self.decoder.cut.take() {
+            self.flush_cut(cut, why)?;
+        }
+        let len = self.chunk.len();
+        if len == 0 {
+            return Ok(0);
+        }
+        let flags = if raw { Flags::PARTIAL } else { Flags::PARTIAL | Flags::MALFORMED };
+        self.table.malformed_lines += u64::from(!raw);
+        let part = self.plain_part(0, len, flags);
+        self.push_cut(part, self.offset(len), Home::CHUNK);
+        Ok(len)
+    }
+
+    /// Delivers an over-long line that has no end yet; what comes of it later is skipped too.
+    fn flush_cut(&mut self, cut: Cut, why: LineEnd) -> Result<(), Stuck> {
+        let begin = cut.begin;
+        self.deliver_cut(cut, self.at, Flags::PARTIAL)?;
+        if why == LineEnd::Timeout {
+            self.decoder.cut = Some(Cut { begin, kept: None, skipped: 0 });
+        }
+        Ok(())
+    }
+
+    /// Whether the line that has no end yet is a raw line.
+    fn is_raw(&mut self) -> bool {
+        let decoder = &mut *self.decoder;
+        let head = match &decoder.cut {
+            Some(Cut { kept: Some(kept), .. }) => &kept[..],
+            _ => self.chunk,
+        };
+        let format = decoder.format.or_else(|| format::of_head(head, &mut decoder.clock));
+        format == Some(Format::Raw)
+    }
+
+    /// The longest line that is within both limits whatever it holds.
+    fn longest(&self) -> usize {
+        self.decoder.limits.max_line.min(self.decoder.limits.max_record)
+    }
+
+    #[inline]
+    fn offset(&self, at: usize) -> u64 {
+        self.at.offset + at as u64
+    }
+
+    #[inline]
+    fn position(&self, at: usize) -> Position {
+        Position { generation: self.at.generation, offset: self.offset(at) }
+    }
+}
