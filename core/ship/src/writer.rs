@@ -1,0 +1,138 @@
+//! The thread of an output that writes to a file descriptor: one for all lanes.
+//!
+//! Plain blocking writes on a thread of its own, not tokio-uring: there is one descriptor and one order, so that a ring
+//! would have one operation in flight just the same; what saves time is one `fdatasync` for all that waits, and that
+//! needs no ring. A thread also works where the ring is refused.
+//!
+//! Limits: [`GROUP_PAYLOADS`] payloads are made durable together. A write that the kernel never ends (a dead network
+//! file system) cannot be interrupted: a stop then returns at its deadline and leaves the thread behind.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::Builder;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, select_biased, unbounded};
+
+use crate::backoff::Backoff;
+use crate::output::{Done, Queue, Service, Working};
+use crate::payload::{Message, Payload};
+use crate::stats::Stats;
+
+/// Payloads written before one sync, at most: an answer waits for no more than these.
+const GROUP_PAYLOADS: usize = 64;
+
+/// Where a writer thread's payloads go.
+pub(crate) trait Writer: Send + 'static {
+    /// Writes `payloads` in order and makes them durable, as far as the place can. Returns how many of them, from the
+    /// first on, are done with, and what kept the next one from it. `abandoned` disconnects when it is no use to go on.
+    fn write(&mut self, payloads: &[Payload], abandoned: &Done) -> (usize, Result<(), Failure>);
+
+    /// Ends well.
+    fn close(&mut self) -> io::Result<()>;
+}
+
+/// Why a writer did not go on.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// To be tried again.
+    Retry(io::Error),
+    /// Nobody reads any more: nothing will ever be delivered.
+    Closed,
+    /// It was told to give up.
+    Abandoned,
+}
+
+/// Starts a writer for `lanes` lanes, once everything in `after` has ended: what wrote to the same place before.
+pub(crate) fn start(
+    writer: impl Writer,
+    lanes: u32,
+    after: Vec<Done>,
+    stats: Arc<Stats>,
+) -> io::Result<Service> {
+    let (queue, messages) = unbounded();
+    let (abandon, abandoned) = crossbeam_channel::bounded(0);
+    let (working, done) = crossbeam_channel::bounded(0);
+    let mut desk = Desk { writer, messages, abandoned, open_lanes: lanes, stats };
+    Builder::new().name("ship-write".into()).spawn(move || {
+        desk.run(&after);
+        drop::<Working>(working);
+    })?;
+    Ok(Service { queues: vec![Queue::Thread(queue)], tasks: Vec::new(), abandon: Some(abandon), done })
+}
+
+struct Desk<W> {
+    writer: W,
+    messages: Receiver<Message>,
+    abandoned: Done,
+    /// Lanes that have not ended.
+    open_lanes: u32,
+    stats: Arc<Stats>,
+}
+
+impl<W: Writer> Desk<W> {
+    fn run(&mut self, after: &[Done]) {
+        for previous in after {
+            select_biased! {
+                recv(previous) -> _ => {}
+                recv(self.abandoned) -> _ => return,
+            }
+        }
+        let mut group = Vec::with_capacity(GROUP_PAYLOADS);
+        while self.gather(&mut group) {
+            if !self.deliver(&mut group) {
+                break;
+            }
+        }
+        if let Err(error) = self.writer.close() {
+            self.stats.retry(format!("closing: {error}"));
+        }
+    }
+
+    /// Waits for a payload and takes what else is there. False when nothing will come.
+    fn gather(&mut self, group: &mut Vec<Payload>) -> bool {
+        while group.is_empty() && self.open_lanes > 0 {
+            select_biased! {
+                recv(self.abandoned) -> _ => return false,
+                recv(self.messages) -> message => self.sort(message.ok(), group),
+            }
+        }
+        while group.len() < GROUP_PAYLOADS {
+            let Ok(message) = self.messages.try_recv() else { break };
+            self.sort(Some(message), group);
+        }
+        !group.is_empty()
+    }
+
+    fn sort(&mut self, message: Option<Message>, group: &mut Vec<Payload>) {
+        match message {
+            Some(Message::Payload(payload)) => group.push(payload),
+            Some(Message::End) => self.open_lanes = self.open_lanes.saturating_sub(1),
+            None => self.open_lanes = 0,
+        }
+    }
+
+    /// Writes the group, however often it takes. False when there is no use in going on.
+    fn deliver(&mut self, group: &mut Vec<Payload>) -> bool {
+        let mut backoff = Backoff::default();
+        loop {
+            let (written, result) = self.writer.write(group, &self.abandoned);
+            if written > 0 {
+                backoff = Backoff::default();
+            }
+            group.drain(..written).for_each(Payload::delivered);
+            match result {
+                Ok(()) => return true,
+                Err(Failure::Retry(error)) => self.stats.retry(error.to_string()),
+                Err(Failure::Abandoned) => return false,
+                Err(Failure::Closed) => {
+                    self.stats.closed_pipe.store(true, Ordering::SeqCst);
+                    return false;
+                }
+            }
+            if self.abandoned.recv_timeout(backoff.next(None)) != Err(RecvTimeoutError::Timeout) {
+                return false;
+            }
+        }
+    }
+}
