@@ -1,11 +1,11 @@
 //! Open files.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::fs::{Kind, Stat};
 use crate::sim;
@@ -54,7 +54,6 @@ impl File {
 
     /// # Panics
     /// On a simulated file: backends and files of two worlds were mixed.
-    #[allow(dead_code, reason = "used by the backends")]
     pub(crate) fn os(&self) -> &OsFile {
         match &self.repr {
             Repr::Os(file) => file,
@@ -77,19 +76,44 @@ impl File {
 #[derive(Debug)]
 pub(crate) struct OsFile {
     fd: OwnedFd,
-    /// On a network or FUSE mount, which may never answer.
-    remote: bool,
+    /// The device, on a network or FUSE mount, which may never answer.
+    remote_mount: Option<u64>,
     /// The file system refused `RWF_NOWAIT` once: it is not asked again.
     nowait_refused: AtomicBool,
 }
 
 impl OsFile {
-    pub(crate) fn new(fd: OwnedFd, remote: bool) -> Self {
-        OsFile { fd, remote, nowait_refused: AtomicBool::new(false) }
+    pub(crate) fn new(fd: OwnedFd, remote_mount: Option<u64>) -> Self {
+        OsFile { fd, remote_mount, nowait_refused: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn remote_mount(&self) -> Option<u64> {
+        self.remote_mount
     }
 
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         Ok(stat_of(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    /// Reads what is in memory, perhaps less than there is; `WouldBlock` when a plain read is needed to know more.
+    pub(crate) fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.remote_mount.is_some() || self.nowait_refused.load(Ordering::Relaxed) {
+            return Err(Errno::AGAIN.into());
+        }
+        let mut slices = [IoSliceMut::new(buf)];
+        loop {
+            return match rustix::io::preadv2(&self.fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::INTR) => continue,
+                // Linux 5.9 and 5.10 answer 0 also where pages are missing (preadv2(2), BUGS).
+                Ok(0) if self.stat()?.size > offset => Err(Errno::AGAIN.into()),
+                // The file system cannot, the kernel (before 4.14) or a seccomp profile does not know the call.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                    self.nowait_refused.store(true, Ordering::Relaxed);
+                    Err(Errno::AGAIN.into())
+                }
+                result => Ok(result?),
+            };
+        }
     }
 
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -99,6 +123,12 @@ impl OsFile {
                 result => return Ok(result?),
             }
         }
+    }
+}
+
+impl AsFd for OsFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

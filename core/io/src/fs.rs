@@ -72,14 +72,14 @@ impl Fs for RealFs {
         // NONBLOCK so that a FIFO without a writer, put where a log is expected, does not hold the opening.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        let kind = stat_of(&rustix::fs::fstat(&fd)?).kind;
+        let Stat { kind, dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
         if kind != Kind::File {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file: {kind:?}")));
         }
         // On NONBLOCK files io_uring before 5.12 answers EAGAIN instead of waiting for the disk.
         rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
         let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);
-        Ok(Arc::new(File::from_os(OsFile::new(fd, remote))))
+        Ok(Arc::new(File::from_os(OsFile::new(fd, remote.then_some(dev)))))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {

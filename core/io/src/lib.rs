@@ -1,6 +1,6 @@
 //! The kernel, behind one seam: reading, watching, file-system calls, time and the checkpoint's storage.
 //!
-//! Two real backends, chosen at start: io_uring, and `preadv2(RWF_NOWAIT)` with epoll and a bounded pool of
+//! Two real backends, chosen at start ([`open`]): io_uring, and `preadv2(RWF_NOWAIT)` with epoll and a bounded pool of
 //! threads for what would block. One simulated ([`sim`]): seeded, single-threaded, with injected faults.
 //!
 //! - [`Io`] belongs to one shard's thread: reads, directory watches, waiting.
@@ -9,19 +9,34 @@
 //!
 //! Never here: what the bytes mean, which files are wanted.
 
+mod choice;
 mod clock;
-#[allow(dead_code, reason = "the backends follow")]
+#[cfg(test)]
+mod contract;
 mod file;
 mod fs;
+mod limits;
+mod lock;
+mod lookout;
+mod pool;
+mod pread;
 mod seam;
 pub mod sim;
-#[allow(dead_code, reason = "the backends follow")]
+mod storage;
+mod uring;
 mod waker;
 mod watch;
+mod watcher;
 
+pub use choice::{Choice, OpenError, UnknownBackend, open};
 pub use clock::{Clock, RealClock};
 pub use file::File;
 pub use fs::{DirEntry, Fs, Kind, RealFs, Stat};
+pub use limits::{Limits, raise_nofile};
+pub use lock::{DirLock, LockError};
+pub use lookout::RealWatch;
 pub use seam::{Backend, Event, Io, Read, ReadId};
+pub use storage::FileStorage;
+pub use uring::{Refusal, RingOffer, ring_offer};
 pub use waker::Waker;
 pub use watch::{Change, Interest, Watch, WatchError, WatchId};

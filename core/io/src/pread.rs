@@ -1,0 +1,106 @@
+//! The backend for kernels and containers that refuse io_uring: `preadv2(RWF_NOWAIT)` on the shard's own thread, and a
+//! bounded pool of threads for what would block.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::lookout::{Lookout, deadline};
+use crate::pool::Pools;
+use crate::seam::{Backend, Event, Io, Read, ReadId};
+use crate::waker::{Bell, Waker};
+use crate::watch::{Interest, WatchError, WatchId};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pread {
+    backend: Backend,
+    queue: VecDeque<Read>,
+    pools: Pools,
+    bell: Arc<Bell>,
+    lookout: Lookout,
+    /// Reads that were cancelled in the queue.
+    cancelled: Vec<Event>,
+}
+
+impl Pread {
+    /// Fails when descriptors are used up.
+    pub(crate) fn new(reason: String) -> io::Result<Self> {
+        let bell = Arc::new(Bell::new()?);
+        Ok(Pread {
+            backend: Backend { name: "pread", reason },
+            queue: VecDeque::new(),
+            pools: Pools::new(bell.clone()),
+            bell,
+            lookout: Lookout::new(),
+            cancelled: Vec::new(),
+        })
+    }
+
+    /// Reads at once what is in memory and gives the rest to the pools.
+    fn start(&mut self, events: &mut Vec<Event>) {
+        while let Some(mut read) = self.queue.pop_front() {
+            match read.file.os().read_resident(&mut read.buf[read.at..], read.offset) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pools.submit(read),
+                result => events.push(Event::Read { read, result }),
+            }
+        }
+    }
+}
+
+impl Io for Pread {
+    fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    fn read(&mut self, read: Read) {
+        assert!(read.at < read.buf.len(), "a read without room would look like the end of the file");
+        self.queue.push_back(read);
+    }
+
+    fn cancel(&mut self, id: ReadId) {
+        let found = self.queue.iter().position(|read| read.id == id);
+        match found.and_then(|index| self.queue.remove(index)) {
+            Some(read) => self.cancelled.push(Event::Read { read, result: Err(Errno::CANCELED.into()) }),
+            None => self.pools.cancel(id),
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queue.len() + self.cancelled.len() + self.pools.in_flight()
+    }
+
+    fn watch(&mut self, dir: &Path) -> Result<WatchId, WatchError> {
+        self.lookout.watcher.watch(dir, Interest::Contents)
+    }
+
+    fn unwatch(&mut self, watch: WatchId) {
+        self.lookout.watcher.unwatch(watch);
+    }
+
+    fn wait(&mut self, timeout: Duration, events: &mut Vec<Event>) {
+        let before = events.len();
+        let deadline = deadline(Instant::now(), timeout);
+        events.append(&mut self.cancelled);
+        self.start(events);
+        loop {
+            // The bell first: whoever rings after this is heard in the next round.
+            let woken = self.bell.answer();
+            self.pools.collect(events);
+            let now = Instant::now();
+            self.lookout.look(now, events.len() > before, events);
+            if woken || events.len() > before || now >= deadline {
+                return;
+            }
+            self.lookout.sleep(&self.bell, now, deadline);
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from_bell(self.bell.clone())
+    }
+}
