@@ -24,6 +24,10 @@ impl Disk {
         let mut dir = walk.found()?;
         self.entries(dir)?;
         for name in missing.into_iter().rev() {
+            if self.entries(dir)?.contains_key(name) {
+                // A symbolic link that leads nowhere.
+                return Err(os_error(libc::EEXIST));
+            }
             dir = self.add(dir, name, Body::Directory(BTreeMap::new()))?;
         }
         Ok(())
@@ -31,7 +35,8 @@ impl Disk {
 
     /// A file with these contents: an existing one is truncated and written again, or refused when `fresh`.
     pub(super) fn create(&mut self, path: &Path, bytes: &[u8], fresh: bool) -> io::Result<NodeId> {
-        let walk = self.walk(path, true)?;
+        // With O_EXCL the kernel does not follow a symbolic link at the end, not even one that leads nowhere.
+        let walk = self.walk(path, !fresh)?;
         let id = match walk.node {
             Some(_) if fresh => return Err(os_error(libc::EEXIST)),
             Some(id) => {
@@ -51,7 +56,7 @@ impl Disk {
     pub(super) fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         match self.walk(path, true)?.node {
             Some(id) => self.append_node(id, bytes),
-            None => self.create(path, bytes, true).map(drop),
+            None => self.create(path, bytes, false).map(drop),
         }
     }
 
@@ -127,12 +132,12 @@ impl Disk {
     /// A second name for a file.
     pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let id = self.walk(from, false)?.found()?;
-        if self.entries(id).is_ok() {
-            return Err(os_error(libc::EPERM));
-        }
         let walk = self.walk(to, false)?;
         if walk.node.is_some() {
             return Err(os_error(libc::EEXIST));
+        }
+        if self.entries(id).is_ok() {
+            return Err(os_error(libc::EPERM));
         }
         let (dir, name) = walk.entry()?;
         self.attach(dir, name, id)
@@ -143,11 +148,14 @@ impl Disk {
         self.create(to, &bytes, false).map(drop)
     }
 
-    /// A directory and everything below it, the deepest first.
+    /// A directory and everything below it, the deepest first; of a symbolic link only the link.
     pub(super) fn remove_dir_all(&mut self, path: &Path) -> io::Result<()> {
         let walk = self.walk(path, false)?;
         let id = walk.found()?;
         let (above, name) = walk.entry()?;
+        if matches!(self.node(id)?.body, Body::Symlink(_)) {
+            return self.detach(above, name, false);
+        }
         let mut dirs = vec![(above, name.to_owned(), id)];
         let mut at = 0;
         while at < dirs.len() {

@@ -126,7 +126,7 @@ impl World {
         let node = self.change(format_args!("open {} to write", path.display()), |disk| {
             let node = match disk.walk(path, true)?.node {
                 Some(node) => node,
-                None => disk.create(path, &[], true)?,
+                None => disk.create(path, &[], false)?,
             };
             disk.bytes(node)?;
             disk.node_mut(node)?.writers += 1;
