@@ -147,19 +147,28 @@ impl Journals {
         Ok(())
     }
 
-    /// Leaves what a power cut leaves.
-    pub(super) fn crash(&mut self, disk: &mut Disk, rng: &mut fastrand::Rng, faults: &Faults) {
+    /// Leaves what a power cut leaves. Returns how many unsynced calls there were, and how many of them stayed.
+    pub(super) fn crash(
+        &mut self,
+        disk: &mut Disk,
+        rng: &mut fastrand::Rng,
+        faults: &Faults,
+    ) -> (usize, usize) {
+        let (mut all, mut stayed) = (0, 0);
         for (node, entries) in std::mem::take(&mut self.0) {
             let Ok(bytes) = disk.bytes_mut(node) else { continue };
             entries.iter().rev().for_each(|entry| entry.undo(bytes));
             let kept = [0.0, 0.5, 0.9, 1.0][rng.usize(..4)];
             for entry in &entries {
+                all += 1;
                 if strikes(rng, kept) {
+                    stayed += 1;
                     let torn = strikes(rng, faults.torn_write);
-                    entry.redo(bytes, |_| !torn || rng.bool());
+                    entry.redo(bytes, || !torn || rng.bool());
                 }
             }
         }
+        (all, stayed)
     }
 }
 
@@ -180,8 +189,8 @@ impl Entry {
         }
     }
 
-    /// Does it again, on a file that may lack what came before, in the sectors that `kept` tells.
-    fn redo(&self, bytes: &mut Vec<u8>, mut kept: impl FnMut(usize) -> bool) {
+    /// Does it again, on a file that may lack what came before, of every sector asking `kept`.
+    fn redo(&self, bytes: &mut Vec<u8>, mut kept: impl FnMut() -> bool) {
         let (off, new) = match self {
             Entry::Resize { new_len, .. } => return bytes.resize(*new_len, 0),
             Entry::Write { off, new, .. } => (*off, new),
@@ -191,9 +200,8 @@ impl Entry {
         }
         let mut at = 0;
         while at < new.len() {
-            let sector = (off + at) / SECTOR;
-            let end = ((sector + 1) * SECTOR - off).min(new.len());
-            if kept(sector) {
+            let end = (((off + at) / SECTOR + 1) * SECTOR - off).min(new.len());
+            if kept() {
                 bytes[off + at..off + end].copy_from_slice(&new[at..end]);
             }
             at = end;

@@ -128,7 +128,8 @@ impl World {
         let mut state = self.state();
         state.forget_process("crash");
         let State { journals, disk, rng, faults, .. } = &mut *state;
-        journals.crash(disk, rng, faults);
+        let (all, stayed) = journals.crash(disk, rng, faults);
+        state.note(format_args!("storage: {stayed} of {all} unsynced calls stay"));
         state.disk.close_readers();
     }
 
