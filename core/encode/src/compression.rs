@@ -7,10 +7,16 @@ use std::str::FromStr;
 
 use flate2::{Compress, FlushCompress, Status};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
-use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
+use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
 /// zstd's level: the fastest of the normal ones, which is what a collector has time for.
 const ZSTD_LEVEL: i32 = 1;
+/// lz4's blocks: 1 MiB, so that a batch is one or two; 64 KiB was measured 15% slower. Only what a batch fills
+/// becomes resident.
+const LZ4_BLOCK: BlockSize = BlockSize::Max1MB;
+/// zstd's window, 2 MiB: a batch fits in it, so that the window does not wrap, after which matches are searched in two
+/// parts (5% slower with the level's own 512 KiB). Only what a batch fills becomes resident; decoders allow 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 21;
 /// gzip's level, for the same reason.
 const GZIP_LEVEL: u32 = 1;
 /// gzip's window, 32 KiB: the largest, which every decoder accepts.
@@ -101,9 +107,13 @@ impl Compressor {
     pub(crate) fn new(compression: Compression) -> Self {
         match compression {
             Compression::None => Compressor::None,
-            Compression::Zstd => Compressor::Zstd(Box::new(Encoder::new(ZSTD_LEVEL).expect(OUT_OF_MEMORY))),
+            Compression::Zstd => {
+                let mut encoder = Encoder::new(ZSTD_LEVEL).expect(OUT_OF_MEMORY);
+                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG)).expect("a legal window");
+                Compressor::Zstd(Box::new(encoder))
+            }
             Compression::Lz4 => {
-                let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
+                let info = FrameInfo::new().block_size(LZ4_BLOCK).block_mode(BlockMode::Linked);
                 Compressor::Lz4(Box::new(FrameEncoder::with_frame_info(info, Vec::new())))
             }
             Compression::Gzip => {

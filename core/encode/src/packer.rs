@@ -21,8 +21,9 @@ pub enum Wire {
     Text,
 }
 
-/// Encodes batches, streaming into compression in blocks of 64 KiB. One for each thread that packs: it keeps about
-/// 1 MiB of tables and buffers, which it uses again for every batch.
+/// Encodes batches, streaming into compression in blocks of 64 KiB. One for each thread that packs: its tables and
+/// buffers, which it uses again for every batch, take about 1 MiB more than the largest batch was when encoded, and
+/// 5 MiB at most (zstd's window, lz4's blocks).
 pub struct Packer {
     encoder: Encoder,
     compressor: Compressor,
