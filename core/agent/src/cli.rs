@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::check;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, LogLevel};
@@ -34,6 +36,11 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Every error of a configuration, with file, line and what to write instead.
+    Check {
+        /// The configuration: a file, or a directory of *.yaml.
+        file: PathBuf,
+    },
     /// What this node offers: limits, and what to do about them.
     Doctor,
 }
@@ -48,6 +55,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, common: Common) -> Exit {
     match command {
+        Command::Check { file } => check::main(&file, common),
         Command::Doctor => doctor::main(common),
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! The only crate that reads the environment. Never here: reading log files, parsing, encoding, delivering.
 
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod doctor;
+pub mod environment;
 pub mod exit;
 pub mod logging;
 

@@ -1,0 +1,42 @@
+//! `ringtail check`: everything that is wrong with a configuration, with file, line and what to write instead.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::Common;
+use crate::config::{self, Problems};
+use crate::environment;
+use crate::exit::Exit;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    legal: bool,
+    #[serde(flatten)]
+    problems: &'a Problems,
+}
+
+/// Prints the errors and warnings of the configuration at `path`. [`Exit::Usage`] when there is an error.
+pub fn main(path: &Path, common: Common) -> Exit {
+    let (legal, problems) = match config::load(path, &environment::variable) {
+        Ok(loaded) => (true, Problems { errors: Vec::new(), warnings: loaded.warnings }),
+        Err(problems) => (false, problems),
+    };
+    let report = match (common.json, legal) {
+        (true, _) => serde_json::to_string_pretty(&Report { legal, problems: &problems })
+            .unwrap_or_else(|error| format!("{{\"legal\":{legal},\"error\":\"{error}\"}}")),
+        (false, true) => format!("{problems}{}: ok", path.display()),
+        (false, false) => format!("{problems}{}: {}", path.display(), count(problems.errors.len())),
+    };
+    // A reader that left does not change what was found.
+    let _ = writeln!(io::stdout().lock(), "{report}");
+    match legal {
+        true => Exit::Done,
+        false => Exit::Usage,
+    }
+}
+
+fn count(errors: usize) -> String {
+    format!("{errors} error{}", if errors == 1 { "" } else { "s" })
+}

@@ -1,0 +1,231 @@
+//! `pipelines:`: which files are collected, how they are read, and where their records go.
+
+use std::time::Duration;
+
+use globset::GlobBuilder;
+
+use super::model::{Input, Pipeline, Start};
+use super::reader::{Field, Fields, Later, Reader};
+use super::scalar::{duration, show_size, size};
+
+/// Shorter limits would cut ordinary lines; they are mistakes of unit.
+const LINE_BYTES_MIN: u64 = 128;
+/// A record must fit in what may wait, sealed, before one packer.
+const RECORD_BYTES_MAX: u64 = 4 << 20;
+const FLUSH_MAX: Duration = Duration::from_secs(3600);
+
+const LATER_PIPELINE: [Later; 2] = [
+    ("multiline", "remove it: each line is a record, and partial lines of containers are joined"),
+    ("steps", "remove it: records are delivered as they were written"),
+];
+const LATER_FROM: [Later; 3] = [
+    ("container_stdio", "write `files: {paths: [/var/log/pods/*/*/*.log]}`"),
+    ("container_files", "write `files: {paths: [...]}` with the paths as the node sees them"),
+    ("select", "choose by `files: {paths, exclude}`: namespace, pod and container are in the path"),
+];
+
+/// All pipelines, as written.
+pub(crate) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Pipeline> {
+    let example = "`logs: {from: {files: {paths: [/var/log/pods/*/*/*.log]}}, to: [main]}`";
+    let Some(mut fields) = reader.fields(field, example) else { return Vec::new() };
+    let named = fields.take_all();
+    if named.is_empty() {
+        reader.error(field, format!("names no pipeline; write {example}"));
+    }
+    let read = |(name, place, field): (&str, &_, Field<'_>)| {
+        super::check_name(reader, place, &field.path, name);
+        pipeline(reader, name, &field)
+    };
+    named.into_iter().filter_map(read).collect()
+}
+
+fn pipeline(reader: &mut Reader<'_>, name: &str, field: &Field<'_>) -> Option<Pipeline> {
+    let mut fields = reader.fields(field, "`from:` and `to:` below it")?;
+    let from = fields.take("from");
+    if from.is_none() {
+        fields.missing(reader, "has no `from`; write `from: {files: {paths: [/var/log/pods/*/*/*.log]}}`");
+    }
+    let from = from.and_then(|field| From::read(reader, &field)).unwrap_or_default();
+    let to = fields.take("to");
+    if to.is_none() {
+        fields.missing(reader, "has no `to`; write `to: [main]` with the names of outputs");
+    }
+    let to = to.and_then(|field| to_outputs(reader, &field));
+    fields.finish(reader, &LATER_PIPELINE);
+    let From { files, start, max_line, max_record, flush_after } = from;
+    let Files { paths, exclude, ignore_older, input } = files;
+    let (name, to) = (name.into(), to.unwrap_or_default());
+    Some(Pipeline { name, paths, exclude, ignore_older, input, start, max_line, max_record, flush_after, to })
+}
+
+fn to_outputs(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<String>> {
+    let items = reader.list(field)?;
+    if items.is_empty() {
+        reader.error(field, "names no output; write `[main]`");
+    }
+    let mut names = Vec::new();
+    for item in items {
+        match reader.text(&item) {
+            Some(name) if names.contains(&name) => {
+                reader.error(&item, format!("`{name}` stands here twice; remove one"));
+            }
+            Some(name) => names.push(name),
+            None => {}
+        }
+    }
+    Some(names)
+}
+
+struct From {
+    files: Files,
+    start: Start,
+    max_line: usize,
+    max_record: usize,
+    flush_after: Duration,
+}
+
+impl Default for From {
+    fn default() -> Self {
+        From {
+            files: Files::default(),
+            start: Start::Beginning,
+            max_line: 1 << 20,
+            max_record: 4 << 20,
+            flush_after: Duration::from_secs(5),
+        }
+    }
+}
+
+impl From {
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Self> {
+        let mut fields = reader.fields(field, "`files: {paths: [/var/log/pods/*/*/*.log]}`")?;
+        let files = fields.take("files");
+        let later = LATER_FROM.iter().any(|(key, _)| fields.has(key));
+        if files.is_none() && !later {
+            fields.missing(reader, "has no `files`; write `files: {paths: [/var/log/pods/*/*/*.log]}`");
+        }
+        let files = files.and_then(|field| Files::read(reader, &field));
+        let start = fields.take("start").and_then(|field| start(reader, &field));
+        let (max_line, max_record) = lengths(reader, &mut fields);
+        let flush_after = reader.parsed(fields.take("flush_after"), |text| match duration(text)? {
+            time if time > FLUSH_MAX => Err("is too long; write at most `1h`".into()),
+            time => Ok(time),
+        });
+        fields.finish(reader, &LATER_FROM);
+        let default = From::default();
+        Some(From {
+            files: files.unwrap_or_default(),
+            start: start.unwrap_or(default.start),
+            max_line,
+            max_record,
+            flush_after: flush_after.unwrap_or(default.flush_after),
+        })
+    }
+}
+
+/// `max_line` and `max_record`, the first not above the second.
+fn lengths(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (usize, usize) {
+    let within = |text: &str| {
+        let bytes = size(text)?;
+        match usize::try_from(bytes) {
+            Ok(length) if (LINE_BYTES_MIN..=RECORD_BYTES_MAX).contains(&bytes) => Ok(length),
+            _ => Err(format!(
+                "is out of bounds; write a size from {} to {}",
+                show_size(LINE_BYTES_MIN),
+                show_size(RECORD_BYTES_MAX)
+            )),
+        }
+    };
+    let line_field = fields.take("max_line");
+    let record_field = fields.take("max_record");
+    let max_line = reader.parsed(line_field.clone(), within);
+    let max_record = reader.parsed(record_field.clone(), within);
+    let default = From::default();
+    let (line, record) = (max_line.unwrap_or(default.max_line), max_record.unwrap_or(default.max_record));
+    if line > record {
+        // Told where it was written: at whichever of the two is there.
+        let message = format!(
+            "`max_line` ({}) is above `max_record` ({}): a line would never fit in its record; raise `max_record` or lower `max_line`",
+            show_size(line as u64),
+            show_size(record as u64)
+        );
+        if let Some(field) = line_field.or(record_field) {
+            reader.error(&field, message);
+        }
+    }
+    (line, record)
+}
+
+fn start(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Start> {
+    let super::yaml::Value::Map(_) = field.node.value else {
+        let choices = [("beginning", Start::Beginning), ("end", Start::End)];
+        return reader.choice(Some(field.clone()), &choices, &[("last", "write `{last: 1MiB}`")]);
+    };
+    let mut fields = reader.fields(field, "`{last: 1MiB}`")?;
+    let last = fields.take("last");
+    if last.is_none() {
+        fields.missing(reader, "write `beginning`, `end` or `{last: 1MiB}`");
+    }
+    let last = reader.parsed(last, size);
+    fields.finish(reader, &[]);
+    Some(Start::Last(last?))
+}
+
+#[derive(Default)]
+struct Files {
+    paths: Vec<String>,
+    exclude: Vec<String>,
+    ignore_older: Option<Duration>,
+    input: Input,
+}
+
+impl Files {
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Self> {
+        let mut fields = reader.fields(field, "`paths: [/var/log/pods/*/*/*.log]`")?;
+        let paths = fields.take("paths");
+        if paths.is_none() {
+            fields.missing(reader, "has no `paths`; write `paths: [/var/log/pods/*/*/*.log]`");
+        }
+        let paths = paths.map(|field| patterns(reader, &field, true));
+        let exclude = fields.take("exclude").map(|field| patterns(reader, &field, false));
+        let ignore_older = reader.parsed(fields.take("ignore_older"), duration);
+        let choices = [
+            ("auto", Input::Auto),
+            ("cri", Input::Cri),
+            ("docker-json", Input::DockerJson),
+            ("raw", Input::Raw),
+        ];
+        let later = [("docker-local", "use docker's `json-file` log driver and `docker-json`")];
+        let input = reader.choice(fields.take("input"), &choices, &later);
+        fields.finish(reader, &[]);
+        Some(Files {
+            paths: paths.unwrap_or_default(),
+            exclude: exclude.unwrap_or_default(),
+            ignore_older,
+            input: input.unwrap_or_default(),
+        })
+    }
+}
+
+/// Globs; those that name files (`needed`) are absolute, those that leave files out may begin with `**`.
+fn patterns(reader: &mut Reader<'_>, field: &Field<'_>, needed: bool) -> Vec<String> {
+    let Some(items) = reader.list(field) else { return Vec::new() };
+    if items.is_empty() && needed {
+        reader.error(field, "is empty; write `[/var/log/pods/*/*/*.log]`");
+    }
+    let pattern = |text: &str| match !needed && text.starts_with("**/") {
+        true => glob(text),
+        false => glob(&super::absolute(text)?),
+    };
+    items.into_iter().filter_map(|item| reader.parsed(Some(item), pattern)).collect()
+}
+
+fn glob(text: &str) -> Result<String, String> {
+    match GlobBuilder::new(text).literal_separator(true).build() {
+        Ok(_) => Ok(text.into()),
+        Err(why) => Err(format!(
+            "is not a glob: {}; write `\\` before a character that is meant literally",
+            why.kind()
+        )),
+    }
+}
