@@ -3,7 +3,9 @@
 //! Source: Moby's `daemon/logger/jsonfilelog`. It writes `log`, `stream`, `attrs`, `time` in this order, each omitted
 //! when empty except `time`; the keys are taken in any order here. A `log` that does not end in a newline is a part
 //! (dockerd's copier cuts after 16 KiB); Moby ends every other message with one, so that an omitted `log` is
-//! an empty part. `attrs` is checked and ignored.
+//! an empty part. A part without a stream is joined to nothing, but delivered at once, marked as partial: malformed
+//! lines have no stream either, and the records of one stream must end in the order in which they began.
+//! `attrs` is checked and ignored.
 //!
 //! The scanner reads the whole line before a byte of it is written, and knows what Moby writes: no whitespace, no
 //! other keys, none twice. Anything else it leaves to [`unusual`](crate::unusual).
@@ -19,7 +21,7 @@ use crate::unusual;
 pub(crate) struct Message {
     pub(crate) time_ns: i64,
     pub(crate) stream: Stream,
-    /// Whether the record ends with this line.
+    /// Whether the message ends with this line.
     pub(crate) whole: bool,
     pub(crate) off: usize,
     pub(crate) len: usize,
@@ -77,7 +79,9 @@ pub(crate) fn decode_cut(head: &mut [u8]) -> Option<(usize, usize)> {
     if !head.starts_with(HEAD) {
         return None;
     }
-    escape::decode_cut(head, HEAD.len()).map(|len| (HEAD.len(), len))
+    let len = escape::decode_cut(head, HEAD.len())?;
+    let message = &head[HEAD.len()..][..len];
+    Some((HEAD.len(), message.strip_suffix(b"\n").unwrap_or(message).len()))
 }
 
 /// `{"log":"...","stream":"stdout","time":"..."}`, compared in pieces of fixed length.

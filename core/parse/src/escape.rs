@@ -120,27 +120,26 @@ fn hex(text: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// What can be decoded of a string that is cut: the longest beginning of `line[start..]` that holds whole, legal
-/// escapes, undone. Returns its length, and whether everything that was left out may be the beginning of an escape.
+/// Decodes, in place, the string that begins at `line[start]` and may be cut at the end of `line`, inside an escape too:
+/// what is left of that is left out. Returns the length of what stands at `start` then; nothing, and `line` is
+/// unchanged, when an escape is illegal.
 pub(crate) fn decode_cut(line: &mut [u8], start: usize) -> Option<usize> {
     let mut at = start;
     let mut first = None;
-    while let Some(next) = memchr2(b'"', b'\\', &line[at..]) {
-        if line[at + next] == b'"' {
-            return None;
+    let end = loop {
+        let Some(next) = memchr2(b'"', b'\\', &line[at..]) else { break line.len() };
+        at += next;
+        if line[at] == b'"' {
+            break at;
         }
-        match escape_len(&line[at + next..]) {
+        match escape_len(&line[at..]) {
             Some(len) => {
-                first = first.or(Some(at + next));
-                at += next + len;
+                first = first.or(Some(at));
+                at += len;
             }
-            None if line.len() - (at + next) < 6 => {
-                let end = at + next;
-                return Some(unescape(line, first.unwrap_or(end), end) - start);
-            }
+            None if line.len() - at < 6 => break at,
             None => return None,
         }
-    }
-    let end = line.len();
+    };
     Some(unescape(line, first.unwrap_or(end), end) - start)
 }

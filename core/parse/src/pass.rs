@@ -144,11 +144,12 @@ impl Pass<'_> {
         let message =
             docker::decode(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?;
         match message {
-            Some(docker::Message { time_ns, stream, whole, off, len }) => self.add(
-                Part { time_ns, stream, flags: Flags::NONE, whole, off: begin + off, len },
-                begin,
-                end,
-            ),
+            Some(docker::Message { time_ns, stream, whole, off, len }) => {
+                let alone = !whole && stream == Stream::None;
+                let flags = if alone { Flags::PARTIAL } else { Flags::NONE };
+                let part = Part { time_ns, stream, flags, whole: whole || alone, off: begin + off, len };
+                self.add(part, begin, end)
+            }
             None => {
                 self.malformed(begin, end, end, Flags::NONE);
                 Ok(())
@@ -174,12 +175,12 @@ impl Pass<'_> {
         let longest = self.longest();
         while let Some(len) = memchr(b'\n', &self.chunk[begin..]) {
             let end = begin + len;
+            let carriage_return = usize::from(self.chunk[begin..end].last() == Some(&b'\r'));
             if len > longest {
                 let (kept, flags) = self.cut_line(begin, end);
-                self.plain(begin, kept, end, flags);
+                self.plain(begin, kept.min(end - carriage_return), end, flags);
             } else {
-                let len = len - usize::from(self.chunk[begin..end].last() == Some(&b'\r'));
-                let part = self.plain_part(begin, len, Flags::NONE);
+                let part = self.plain_part(begin, len - carriage_return, Flags::NONE);
                 self.table.push(part, self.offset(end + 1), Home::CHUNK);
             }
             begin = end + 1;
