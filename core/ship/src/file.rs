@@ -27,7 +27,7 @@ use ringtail_encode::Compression;
 use crate::config::Rotate;
 use crate::output::Done;
 use crate::payload::Payload;
-use crate::rotate::{shift, sync_directory};
+use crate::rotate::{remove, shift, sync_directory};
 use crate::stats::{Stats, add};
 use crate::writer::{Failure, Writer};
 
@@ -130,7 +130,8 @@ impl FileWriter {
     /// Makes durable what was appended. After a failure the kernel may call pages clean that never reached the disk, so
     /// what is not durable is cut off and will be written again.
     fn sync(&mut self) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+        // Without it, what was appended cannot be vouched for: it is written again.
+        let Some(open) = &mut self.open else { return Err(io::Error::other("the file was given up")) };
         if open.synced == open.len {
             return Ok(());
         }
@@ -233,7 +234,7 @@ impl FileWriter {
 
     /// Leaves the mark of a compressed file that is being written.
     fn mark(&mut self) -> io::Result<()> {
-        if self.compression != Compression::None && !self.marked {
+        if self.compression != Compression::None {
             File::create(self.mark_path())?;
             sync_directory(&self.path)?;
             self.marked = true;
@@ -264,10 +265,12 @@ impl Writer for FileWriter {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        self.sync()?;
+        if self.open.is_some() {
+            self.sync()?;
+        }
         self.open = None;
         if self.marked && !self.torn {
-            fs::remove_file(self.mark_path())?;
+            remove(&self.mark_path())?;
             sync_directory(&self.path)?;
         }
         Ok(())
@@ -291,4 +294,36 @@ fn format_of(head: &[u8]) -> Compression {
 
 fn not_regular() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::testing::payload;
+
+    /// One sync for a group, one more for each file that fills up within it, none for a group without payloads.
+    #[test]
+    fn a_group_is_one_sync() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("out");
+        let stats = Arc::new(Stats::new("o"));
+        let rotate = Some(Rotate { max_bytes: 6, keep: 9 });
+        let mut writer = FileWriter::new(&path, rotate, Compression::None, stats.clone());
+        let group: Vec<_> =
+            ["a\n", "b\n", "c\n", "d\n", "long line\n", "e\n"].map(|text| payload(text, &stats)).into();
+        let mut syncs_after = |group: &[Payload]| {
+            let (_, done) = crossbeam_channel::bounded(0);
+            let (written, result) = writer.write(group, &done);
+            assert!(written == group.len() && result.is_ok(), "{result:?}");
+            stats.syncs.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        assert_eq!(syncs_after(&group[..2]), 1);
+        assert_eq!(syncs_after(&[]), 1);
+        assert_eq!(syncs_after(&group[2..]), 1 + 4);
+        let text = |name: &str| fs::read_to_string(directory.path().join(name)).expect("file");
+        assert_eq!(
+            [text("out.3"), text("out.2"), text("out.1"), text("out")],
+            ["a\nb\nc\n", "d\n", "long line\n", "e\n"]
+        );
+    }
 }

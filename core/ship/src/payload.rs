@@ -25,7 +25,9 @@ pub(crate) struct Payload {
 impl Payload {
     /// The backend has it.
     pub(crate) fn delivered(self) {
-        self.ticket.delivered(self.bytes.len());
+        let bytes = self.bytes.len();
+        drop(self.bytes);
+        self.ticket.delivered(bytes);
     }
 }
 
@@ -35,7 +37,8 @@ pub(crate) struct Ticket {
     records: u64,
     input_bytes: u64,
     stats: Arc<Stats>,
-    credit: CreditLease,
+    /// Held until the answer.
+    credit: Option<CreditLease>,
 }
 
 impl Ticket {
@@ -48,12 +51,14 @@ impl Ticket {
     ) -> Self {
         add(&stats.in_flight, 1);
         let (records, input_bytes) = (records as u64, input_bytes as u64);
-        Ticket { receipt: Some(receipt), records, input_bytes, stats: stats.clone(), credit }
+        Ticket { receipt: Some(receipt), records, input_bytes, stats: stats.clone(), credit: Some(credit) }
     }
 
     /// From now on the batch holds `bytes`: those of its payload.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        self.credit.shrink_to(bytes);
+        if let Some(credit) = &mut self.credit {
+            credit.shrink_to(bytes);
+        }
     }
 
     pub(crate) fn delivered(mut self, payload_bytes: usize) {
@@ -72,6 +77,8 @@ impl Ticket {
     fn settle(&mut self, outcome: Outcome) {
         if let Some(receipt) = self.receipt.take() {
             self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+            // First the credit: whoever sees the answer can use it.
+            self.credit = None;
             receipt.settle(outcome);
         }
     }
@@ -83,5 +90,29 @@ impl Drop for Ticket {
             add(&self.stats.returned, 1);
             self.settle(Outcome::Returned);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Payloads for the tests of writers.
+
+    use ringtail_memory::Credit;
+    use ringtail_record::{Acks, BatchId};
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Acks for Nobody {
+        fn settled(&self, _: BatchId, _: Outcome) {}
+    }
+
+    /// A payload of one record whose answer is seen in `stats` alone.
+    pub(crate) fn payload(text: &str, stats: &Arc<Stats>) -> Payload {
+        let credit = Credit::new(text.len()).take(text.len()).expect("its own credit");
+        let receipt = Receipt::new(0, Arc::new(Nobody));
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        Payload { bytes, ticket: Ticket::new(receipt, credit, 1, text.len(), stats) }
     }
 }

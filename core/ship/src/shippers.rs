@@ -80,6 +80,7 @@ impl Shippers {
             ports.push(port);
             threads.push(thread);
         }
+        drop(working);
         let shippers = Shippers {
             packers: ports.into(),
             packers_done,

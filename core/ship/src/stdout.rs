@@ -88,3 +88,91 @@ impl Writer for Stdout {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::payload::testing::payload;
+    use crate::stats::Stats;
+    use crate::writer;
+    use crate::{output::Queue, payload::Message};
+
+    /// More than a pipe holds, to a reader that stops in between.
+    #[test]
+    fn a_slow_reader_gets_every_payload_whole_and_in_order() {
+        let (mut reader, pipe) = io::pipe().expect("pipe");
+        let stats = Arc::new(Stats::new("o"));
+        let texts: Vec<String> = (0..9).map(|n| format!("{}\n", n.to_string().repeat(30_000))).collect();
+        let payloads: Vec<_> = texts.iter().map(|text| payload(text, &stats)).collect();
+        let thread = std::thread::spawn(move || {
+            let (_alive, abandoned) = crossbeam_channel::bounded(0);
+            let (written, result) = Stdout::over(pipe.into()).expect("pipe").write(&payloads, &abandoned);
+            assert!(written == 9 && result.is_ok());
+        });
+        let mut text = String::new();
+        while text.len() < 100_000 {
+            let mut piece = [0; 1000];
+            let n = reader.read(&mut piece).expect("read");
+            text.push_str(std::str::from_utf8(&piece[..n]).expect("digits"));
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(120));
+        reader.read_to_string(&mut text).expect("the rest");
+        thread.join().expect("writer");
+        assert_eq!(text, texts.concat());
+    }
+
+    /// `collect | head`: the reader leaves, the output says so, and everything else is returned.
+    #[test]
+    fn a_closed_pipe_ends_the_output_and_is_seen() {
+        let (reader, pipe) = io::pipe().expect("pipe");
+        drop(reader);
+        let stats = Arc::new(Stats::new("o"));
+        let stdout = Stdout::over(pipe.into()).expect("pipe");
+        let service = writer::start(stdout, 1, Vec::new(), stats.clone()).expect("thread");
+        let Queue::Thread(queue) = &service.queues[0] else { panic!("a thread's queue") };
+        for _ in 0..2 {
+            let _ = queue.send(Message::Payload(payload("a\n", &stats)));
+        }
+        assert!(service.done.recv().is_err());
+        let seen = stats.snapshot(0, 0);
+        assert!(seen.closed_pipe);
+        assert_eq!((seen.returned, seen.retries, seen.in_flight), (2, 0, 0));
+    }
+
+    /// A pager that nobody scrolls: the pipe is full, and a stop does not wait for it.
+    #[test]
+    fn a_full_pipe_holds_up_no_stop() {
+        let (_reader, pipe) = io::pipe().expect("pipe");
+        let stats = Arc::new(Stats::new("o"));
+        let stdout = Stdout::over(pipe.into()).expect("pipe");
+        let mut service = writer::start(stdout, 1, Vec::new(), stats.clone()).expect("thread");
+        let Queue::Thread(queue) = &service.queues[0] else { panic!("a thread's queue") };
+        queue.send(Message::Payload(payload(&"x".repeat(1 << 20), &stats))).expect("open");
+        std::thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        drop(service.abandon.take());
+        assert!(service.done.recv().is_err());
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(stats.snapshot(0, 0).returned, 1);
+    }
+
+    /// `> file`: the place where the shell left off is kept.
+    #[test]
+    fn a_redirected_output_is_appended_to() {
+        let mut file = tempfile::tempfile().expect("file");
+        io::Write::write_all(&mut file, b"before\n").expect("write");
+        let stats = Arc::new(Stats::new("o"));
+        let mut stdout = Stdout::over(file.try_clone().expect("clone").into()).expect("file");
+        let (_alive, abandoned) = crossbeam_channel::bounded(0);
+        assert_eq!(stdout.write(&[payload("after\n", &stats)], &abandoned).0, 1);
+        let mut text = String::new();
+        file.rewind().expect("rewind");
+        file.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "before\nafter\n");
+    }
+}

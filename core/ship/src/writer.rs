@@ -136,3 +136,47 @@ impl<W: Writer> Desk<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{Sender, bounded};
+
+    use super::*;
+    use crate::payload::testing::payload;
+
+    /// Tells how large each group was, and waits for leave before it takes one.
+    struct Slow {
+        groups: Sender<usize>,
+        leave: Receiver<()>,
+    }
+
+    impl Writer for Slow {
+        fn write(&mut self, payloads: &[Payload], _: &Done) -> (usize, Result<(), Failure>) {
+            self.groups.send(payloads.len()).expect("the test listens");
+            self.leave.recv().expect("the test gives leave");
+            (payloads.len(), Ok(()))
+        }
+
+        fn close(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// While one payload is written, others come: they are written together, but never more than a group.
+    #[test]
+    fn what_waits_is_written_together() {
+        let ((groups, sizes), (give, leave)) = (unbounded(), bounded(9));
+        let stats = Arc::new(Stats::new("o"));
+        let service = start(Slow { groups, leave }, 1, Vec::new(), stats.clone()).expect("thread");
+        let Queue::Thread(queue) = &service.queues[0] else { panic!("a thread's queue") };
+        let send = |n| (0..n).for_each(|_| drop(queue.send(Message::Payload(payload("a", &stats)))));
+        send(1);
+        assert_eq!(sizes.recv(), Ok(1));
+        send(GROUP_PAYLOADS + 6);
+        queue.send(Message::End).expect("open");
+        (0..3).for_each(|_| give.send(()).expect("the writer waits"));
+        assert_eq!((sizes.recv(), sizes.recv()), (Ok(GROUP_PAYLOADS), Ok(6)));
+        assert!(service.done.recv().is_err());
+        assert_eq!(stats.delivered_records.load(Ordering::Relaxed), 7 + GROUP_PAYLOADS as u64);
+    }
+}
