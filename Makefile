@@ -1,0 +1,32 @@
+# What a newcomer, a developer and the continuous integration type. `make` alone says what there is.
+
+# Where rustup's installer puts cargo, which a shell that was open before does not know.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all bench lint
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
+		|| grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
+
+run: ## build the agent and watch it collect logs that it writes itself: live figures, then a verdict
+	@scripts/setup build
+	cargo run --release --quiet --package ringtail-agent -- demo
+
+test: ## everything that fits in 20 minutes on two cores, on both I/O backends
+	@scripts/setup test
+	scripts/test
+
+test-all: ## and what takes longer: more seeds of the simulation, longer runs under kill -9
+	@scripts/setup test
+	scripts/test --all
+
+bench: ## the throughput of each stage and of the whole, beside the bare loops
+	@scripts/setup build
+	cargo bench --package ringtail-benches
+
+lint: ## formatting, and clippy without warnings
+	@scripts/setup lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
