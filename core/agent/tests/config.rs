@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringtail_agent::config::{self, Input, Sink, Start, Threads};
+use ringtail_agent::config::{self, Start, Threads};
+use ringtail_parse::{Format, Input};
+use ringtail_ship::SinkConfig;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
@@ -93,16 +95,19 @@ pipelines:
         (config.hold_deleted.max_bytes, config.hold_deleted.max_age),
         (2 << 30, Duration::from_secs(3600))
     );
-    let Sink::Http { url, headers, timeout } = &config.outputs[1].sink else {
+    let SinkConfig::Http { url, headers, timeout } = &config.outputs[1].sink else {
         panic!("{:?}", config.outputs[1])
     };
-    assert_eq!(url.expose(), "https://u:hunter2@logs.example.com/");
+    assert_eq!(url, "https://u:hunter2@logs.example.com/");
     assert_eq!((headers[0].1.expose(), *timeout), ("Bearer hunter2", Duration::from_secs(30)));
-    assert_eq!((config.outputs[2].sink.clone(), config.outputs[2].batch.max_bytes), (Sink::Null, 64 << 10));
+    assert_eq!(
+        (config.outputs[2].sink.clone(), config.outputs[2].batch.max_bytes),
+        (SinkConfig::Null, 64 << 10)
+    );
     let shop = &config.pipelines[0];
     assert_eq!(
         (shop.input, shop.start, shop.ignore_older),
-        (Input::Cri, Start::Last(1 << 20), Some(Duration::from_secs(3600)))
+        (Input::Fixed(Format::Cri), Start::Last(1 << 20), Some(Duration::from_secs(3600)))
     );
     assert_eq!(
         (shop.max_line, shop.max_record, shop.flush_after),

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use ringtail_memory::{Budget, CarryPool, Use};
 
-use super::model::{Config, Output, Pipeline, Sink};
+use super::model::{Config, Output, Pipeline};
+use ringtail_ship::SinkConfig;
+
 use super::problem::Place;
 use super::reader::{Field, Reader, suggestion};
 use super::scalar::show_size;
@@ -121,9 +123,9 @@ fn destinations(reader: &mut Reader<'_>, config: &Config, places: &Places) {
     let mut taken: HashMap<Option<&Path>, &str> = HashMap::new();
     for Output { name, sink, .. } in &config.outputs {
         let destination = match sink {
-            Sink::Stdout => None,
-            Sink::File { path, .. } => Some(path.as_path()),
-            Sink::Null | Sink::Http { .. } => continue,
+            SinkConfig::Stdout { .. } => None,
+            SinkConfig::File { path, .. } => Some(path.as_path()),
+            SinkConfig::Null | SinkConfig::Http { .. } => continue,
         };
         let Some(first) = taken.insert(destination, name) else { continue };
         let place = places.name("outputs", name);

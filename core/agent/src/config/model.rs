@@ -1,11 +1,12 @@
 //! What a configuration says, once it is found right.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ringtail_encode::{Compression, Selection};
+use ringtail_parse::Input;
+use ringtail_ship::SinkConfig;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +51,7 @@ pub struct Output {
     /// Its name.
     pub name: String,
     /// What kind of place, and which.
-    pub sink: Sink,
+    pub sink: SinkConfig,
     /// How payloads are compressed.
     pub compression: Compression,
     /// Which attributes go out.
@@ -59,40 +60,6 @@ pub struct Output {
     pub batch: Batch,
     /// Lanes.
     pub concurrency: u32,
-}
-
-/// A kind of output with what only this kind has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sink {
-    /// Standard output.
-    Stdout,
-    /// Nowhere.
-    Null,
-    /// A file that grows.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// When it is begun anew; never, where absent.
-        rotate: Option<Rotate>,
-    },
-    /// HTTP POST.
-    Http {
-        /// Where to.
-        url: Secret,
-        /// Sent with every request.
-        headers: Vec<(String, Secret)>,
-        /// For one request.
-        timeout: Duration,
-    },
-}
-
-/// When a file is begun anew, and how many old ones stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotate {
-    /// Bytes of one file.
-    pub max_bytes: u64,
-    /// Old files that stay.
-    pub keep: u32,
 }
 
 /// When a batch is sealed: at the first limit that it reaches.
@@ -131,20 +98,6 @@ pub struct Pipeline {
     pub to: Vec<String>,
 }
 
-/// A container log format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Input {
-    /// Found per file.
-    #[default]
-    Auto,
-    /// What containerd and CRI-O write.
-    Cri,
-    /// What docker's json-file driver writes.
-    DockerJson,
-    /// Lines.
-    Raw,
-}
-
 /// Where files begin that are present at a pipeline's first start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -154,26 +107,4 @@ pub enum Start {
     End,
     /// This many bytes before the end.
     Last(u64),
-}
-
-/// A text that is used and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text, to be used.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }

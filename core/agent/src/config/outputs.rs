@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 use ringtail_encode::{Compression, Selection};
+use ringtail_ship::{PACKER_QUEUE_BYTES, Rotate, Secret, SinkConfig};
 use url::Url;
 
-use super::model::{Batch, Output, Rotate, Secret, Sink};
+use super::model::{Batch, Output};
 use super::reader::{Field, Fields, Later, Reader};
 use super::scalar::{duration, show_size, size};
 
 /// A batch must fit in what may wait, sealed, before one packer.
-const BATCH_BYTES_MAX: u64 = 4 << 20;
+const BATCH_BYTES_MAX: u64 = PACKER_QUEUE_BYTES as u64;
 /// Smaller batches are mostly their own overhead.
 const BATCH_BYTES_MIN: u64 = 4 << 10;
 const BATCH_RECORDS_MAX: u64 = 1 << 20;
@@ -68,8 +69,8 @@ fn output(reader: &mut Reader<'_>, name: &str, field: &Field<'_>) -> Option<Outp
         return None;
     };
     let sink = match kind {
-        Kind::Stdout => Some(Sink::Stdout),
-        Kind::Null => Some(Sink::Null),
+        Kind::Stdout => Some(SinkConfig::Stdout { text: false }),
+        Kind::Null => Some(SinkConfig::Null),
         Kind::File => file(reader, &mut fields),
         Kind::Http => http(reader, &mut fields),
     };
@@ -183,14 +184,14 @@ fn batch(reader: &mut Reader<'_>, field: &Field<'_>) -> Batch {
     }
 }
 
-fn file(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Sink> {
+fn file(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SinkConfig> {
     let rotate = fields.take("rotate").and_then(|field| rotate(reader, &field));
     let Some(path) = fields.take("path") else {
         fields.missing(reader, "has no `path`; write `path: /var/log/ringtail/records.ndjson`");
         return None;
     };
     let path = reader.parsed(Some(path), super::absolute)?;
-    Some(Sink::File { path: PathBuf::from(path), rotate })
+    Some(SinkConfig::File { path: PathBuf::from(path), rotate })
 }
 
 fn rotate(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Rotate> {
@@ -208,7 +209,7 @@ fn rotate(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Rotate> {
     Some(Rotate { max_bytes: max_bytes?, keep: keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(5) })
 }
 
-fn http(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Sink> {
+fn http(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SinkConfig> {
     let headers = fields.take("headers").map_or(Vec::new(), |field| headers(reader, &field));
     let timeout = reader.parsed(fields.take("timeout"), |text| match duration(text)? {
         timeout if timeout.is_zero() || timeout > TIMEOUT_MAX => {
@@ -226,7 +227,7 @@ fn http(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Sink> {
         reader.error(&field, format!("{why}; write one as in `https://logs.example.com/ingest`"));
         return None;
     }
-    Some(Sink::Http { url: Secret::new(url), headers, timeout: timeout.unwrap_or(Duration::from_secs(30)) })
+    Some(SinkConfig::Http { url, headers, timeout: timeout.unwrap_or(Duration::from_secs(30)) })
 }
 
 fn check_url(text: &str) -> Result<(), String> {

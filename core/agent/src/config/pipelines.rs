@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use globset::GlobBuilder;
+use ringtail_parse::{Format, Input};
+use ringtail_ship::PACKER_QUEUE_BYTES;
 
-use super::model::{Input, Pipeline, Start};
+use super::model::{Pipeline, Start};
 use super::reader::{Field, Fields, Later, Reader};
 use super::scalar::{duration, show_size, size};
 
 /// Shorter limits would cut ordinary lines; they are mistakes of unit.
 const LINE_BYTES_MIN: u64 = 128;
 /// A record must fit in what may wait, sealed, before one packer.
-const RECORD_BYTES_MAX: u64 = 4 << 20;
+const RECORD_BYTES_MAX: u64 = PACKER_QUEUE_BYTES as u64;
 const FLUSH_MAX: Duration = Duration::from_secs(3600);
 
 const LATER_PIPELINE: [Later; 2] = [
@@ -191,9 +193,9 @@ impl Files {
         let ignore_older = reader.parsed(fields.take("ignore_older"), duration);
         let choices = [
             ("auto", Input::Auto),
-            ("cri", Input::Cri),
-            ("docker-json", Input::DockerJson),
-            ("raw", Input::Raw),
+            ("cri", Input::Fixed(Format::Cri)),
+            ("docker-json", Input::Fixed(Format::DockerJson)),
+            ("raw", Input::Fixed(Format::Raw)),
         ];
         let later = [("docker-local", "use docker's `json-file` log driver and `docker-json`")];
         let input = reader.choice(fields.take("input"), &choices, &later);
