@@ -26,7 +26,7 @@ impl Text {
         let mut at = start;
         let mut escapes: Option<(usize, usize)> = None;
         loop {
-            at += memchr2(b'"', b'\\', line.get(at..)?)?;
+            at = special(line, at)?;
             if line[at] == b'"' {
                 let (escape, last_escape) = escapes.unwrap_or((at, at));
                 return Some(Text { start, end: at, escape, last_escape });
@@ -57,45 +57,99 @@ impl Text {
     }
 }
 
+/// Bytes that are looked at together, in one register. Where escapes stand close, a call of memchr for each costs more
+/// than the escape.
+const BLOCK: usize = 8;
+
+/// Where the first quote or backslash of `line[at..]` is.
+#[inline]
+fn special(line: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..2 {
+        let Some(block) = line.get(at..)?.first_chunk() else { break };
+        let found = first(zeros(block, b'"') | zeros(block, b'\\'));
+        at += found;
+        if found < BLOCK {
+            return Some(at);
+        }
+    }
+    memchr2(b'"', b'\\', &line[at..]).map(|found| at + found)
+}
+
+/// The high bit of each byte of `block` that is `wanted`; bytes behind the first of them may be marked wrongly.
+#[inline]
+fn zeros(block: &[u8; BLOCK], wanted: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(wanted));
+    differences.wrapping_sub(ONES) & !differences & (ONES << 7)
+}
+
+/// The place of the first byte that is marked; `BLOCK` when none is.
+#[inline]
+fn first(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
 /// The length of the legal escape that `text` begins with.
 #[inline]
 fn escape_len(text: &[u8]) -> Option<usize> {
-    match text.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+    match *text.get(1)? {
         b'u' => hex(text).map(|_| 6),
-        _ => None,
+        byte => (SIMPLE[usize::from(byte)] != 0).then_some(2),
     }
 }
 
-/// Undoes the escapes, which are legal, in `line[at..end]`; returns the new end.
+/// What a backslash and this byte stand for; 0 where that is no escape, or one with a number.
+const SIMPLE: [u8; 256] = {
+    let mut table = [0; 256];
+    let pairs = b"\"\"\\\\//b\x08f\x0cn\nr\rt\t";
+    let mut at = 0;
+    while at < pairs.len() {
+        table[pairs[at] as usize] = pairs[at + 1];
+        at += 2;
+    }
+    table
+};
+
+/// Undoes the escapes, which are legal, in `line[at..end]`, whose first byte begins one; returns the new end.
 fn unescape(line: &mut [u8], at: usize, end: usize) -> usize {
     let (mut from, mut to) = (at, at);
     while from < end {
-        let (read, char) = one(&line[from..end]);
-        let mut utf8 = [0; 4];
-        let utf8 = char.encode_utf8(&mut utf8).as_bytes();
-        line[to..to + utf8.len()].copy_from_slice(utf8);
-        (from, to) = (from + read, to + utf8.len());
-        let plain = memchr(b'\\', &line[from..end]).unwrap_or(end - from);
-        line.copy_within(from..from + plain, to);
+        let simple = line.get(from + 1).map_or(0, |byte| SIMPLE[usize::from(*byte)]);
+        if simple != 0 {
+            line[to] = simple;
+            (from, to) = (from + 2, to + 1);
+        } else {
+            let (read, char) = unicode(&line[from..end]);
+            let mut utf8 = [0; 4];
+            let utf8 = char.encode_utf8(&mut utf8).as_bytes();
+            line[to..to + utf8.len()].copy_from_slice(utf8);
+            (from, to) = (from + read, to + utf8.len());
+        }
+        let plain = move_plain(&mut line[..end], from, to);
         (from, to) = (from + plain, to + plain);
     }
     to
 }
 
-/// The character that the escape at the beginning of `text` stands for, and the escape's length.
-fn one(text: &[u8]) -> (usize, char) {
-    let char = match text.get(1) {
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => return unicode(text),
-        Some(plain) => char::from(*plain),
-        None => char::REPLACEMENT_CHARACTER,
-    };
-    (text.len().min(2), char)
+/// Moves what stands before the next backslash in `line[from..]` to `to`; returns how many bytes.
+#[inline]
+fn move_plain(line: &mut [u8], mut from: usize, mut to: usize) -> usize {
+    let start = from;
+    // Once the gap is as wide as a block, whole blocks can be written: what is written too much was read before.
+    while from - to >= BLOCK
+        && let Some(block) = line.get(from..).and_then(|rest| rest.first_chunk::<BLOCK>()).copied()
+    {
+        line[to..to + BLOCK].copy_from_slice(&block);
+        let plain = first(zeros(&block, b'\\'));
+        (from, to) = (from + plain, to + plain);
+        if plain < BLOCK {
+            return from - start;
+        }
+    }
+    let rest = &line[from..];
+    let plain = memchr(b'\\', rest).unwrap_or(rest.len());
+    line.copy_within(from..from + plain, to);
+    from + plain - start
 }
 
 /// `\uXXXX`, or two of them where they are a surrogate pair.

@@ -1,8 +1,8 @@
 //! One call: the lines of one chunk.
 //!
 //! A CRI header is read before the line's end is looked for, since it cannot hold a newline: `memchr` then has only the
-//! content to go through. Whatever is not the usual case (a part, an open record, a line over a limit, another shape)
-//! takes the way of [`Pass::cri_line`], which starts again from the line's bytes.
+//! content to go through. Whatever is not a whole record within the limits takes the way of [`Pass::cri_line`], which
+//! starts again from the line's bytes.
 
 use memchr::memchr;
 use ringtail_memory::{Carry, Exhausted};
@@ -82,28 +82,32 @@ impl Pass<'_> {
     }
 
     fn cri_lines(&mut self, mut begin: usize) -> Result<usize, Stuck> {
-        let longest = self.longest();
         loop {
-            let text = &self.chunk[begin..];
-            let header = cri::header_before_content(&mut self.decoder.clock, text);
-            let header_len = header.as_ref().map_or(0, |header| header.len);
-            let Some(content_len) = memchr(b'\n', &text[header_len..]) else { return Ok(begin) };
-            let end = begin + header_len + content_len;
-            match header {
-                Some(header)
-                    if header.whole
-                        && end - begin <= longest
-                        && !self.decoder.joins.is_open(header.stream) =>
-                {
-                    let (off, len) = (begin + header.len, content_len);
-                    let (time_ns, stream) = (header.time_ns, header.stream);
-                    let part = Part { time_ns, stream, flags: Flags::NONE, whole: true, off, len };
-                    self.table.push(part, self.offset(end + 1), Home::CHUNK);
-                }
-                _ => self.cri_line(begin, end)?,
-            }
-            begin = end + 1;
+            begin = self.usual_cri_lines(begin);
+            let Some(len) = memchr(b'\n', &self.chunk[begin..]) else { return Ok(begin) };
+            self.cri_line(begin, begin + len)?;
+            begin += len + 1;
         }
+    }
+
+    /// Delivers the lines from `begin` on that are whole records; returns where the first one begins that is not.
+    fn usual_cri_lines(&mut self, mut begin: usize) -> usize {
+        let longest = self.longest();
+        let open = Stream::ALL.map(|stream| self.decoder.joins.is_open(stream));
+        let Pass { decoder: Decoder { clock, .. }, chunk, at, table, .. } = self;
+        while let Some(cri::Header { time_ns, stream, whole: true, len: header_len }) =
+            cri::header_before_content(clock, &chunk[begin..])
+        {
+            let off = begin + header_len;
+            let Some(len) = memchr(b'\n', &chunk[off..]) else { break };
+            if header_len + len > longest || open[stream.index()] {
+                break;
+            }
+            let part = Part { time_ns, stream, flags: Flags::NONE, whole: true, off, len };
+            begin = off + len + 1;
+            table.push(part, at.offset + begin as u64, Home::CHUNK);
+        }
+        begin
     }
 
     #[inline(never)]
