@@ -25,16 +25,33 @@ use crate::{Change, Event, File, Fs, Io, Read, RealFs, WatchError};
 const LONG: Duration = Duration::from_secs(20);
 const NOW: Duration = Duration::ZERO;
 
+/// Where a read finds its bytes.
+#[derive(Clone, Copy)]
+enum Files {
+    /// In memory, mostly.
+    Plain,
+    /// On a file system that cannot tell: the ring or the pool reads everything.
+    Slow,
+}
+
 macro_rules! on_every_backend {
     ($($scenario:ident)*) => {
         mod pread {
-            $(#[test] fn $scenario() { super::$scenario(Box::new(super::Pread::new("test".into()).expect("eventfd"))); })*
+            $(#[test] fn $scenario() { super::on_pread(super::Files::Plain, super::$scenario); })*
+        }
+        mod pread_of_slow_files {
+            $(#[test] fn $scenario() { super::on_pread(super::Files::Slow, super::$scenario); })*
         }
         mod uring {
-            $(#[test] fn $scenario() { super::on_ring(super::Uring::new(), super::$scenario); })*
+            $(#[test] fn $scenario() { super::on_ring(super::Uring::new(), super::Files::Plain, super::$scenario); })*
         }
-        mod uring_of_linux_5_10 {
-            $(#[test] fn $scenario() { super::on_ring(super::Uring::without_timed_enter(), super::$scenario); })*
+        mod uring_of_slow_files {
+            $(#[test] fn $scenario() { super::on_ring(super::Uring::new(), super::Files::Slow, super::$scenario); })*
+        }
+        mod uring_of_slow_files_on_linux_5_10 {
+            $(#[test] fn $scenario() {
+                super::on_ring(super::Uring::without_timed_enter(), super::Files::Slow, super::$scenario);
+            })*
         }
     };
 }
@@ -60,9 +77,13 @@ on_every_backend! {
     dropped_changes_are_told
 }
 
-fn on_ring(ring: Result<Uring, Unavailable>, scenario: fn(Box<dyn Io>)) {
+fn on_pread(files: Files, scenario: fn(Box<dyn Io>, Bench)) {
+    scenario(Box::new(Pread::new("test".into()).expect("eventfd")), Bench::new(files));
+}
+
+fn on_ring(ring: Result<Uring, Unavailable>, files: Files, scenario: fn(Box<dyn Io>, Bench)) {
     match ring {
-        Ok(ring) => scenario(Box::new(ring)),
+        Ok(ring) => scenario(Box::new(ring), Bench::new(files)),
         Err(Unavailable::Bell(error)) => panic!("eventfd: {error}"),
         Err(Unavailable::Ring(refusal)) => {
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "not run: {refusal}");
@@ -73,14 +94,15 @@ fn on_ring(ring: Result<Uring, Unavailable>, scenario: fn(Box<dyn Io>)) {
 
 /// A directory for files, and slabs to read into.
 struct Bench {
+    files: Files,
     dir: tempfile::TempDir,
     slabs: SlabPool,
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(files: Files) -> Self {
         let dir = tempfile::tempdir().expect("directory");
-        Bench { dir, slabs: SlabPool::new(&Budget::new(128 * SLAB_BYTES)) }
+        Bench { files, dir, slabs: SlabPool::new(&Budget::new(128 * SLAB_BYTES)) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -89,7 +111,17 @@ impl Bench {
 
     fn file(&self, name: &str, bytes: &[u8]) -> Arc<File> {
         fs::write(self.path(name), bytes).expect("write");
-        RealFs.open(&self.path(name)).expect("open")
+        self.open(name)
+    }
+
+    fn open(&self, name: &str) -> Arc<File> {
+        match self.files {
+            Files::Plain => RealFs.open(&self.path(name)).expect("open"),
+            Files::Slow => {
+                let fd = OwnedFd::from(fs::File::open(self.path(name)).expect("open"));
+                slow(fd)
+            }
+        }
     }
 
     fn region(&self, len: usize) -> Region {
@@ -99,6 +131,10 @@ impl Bench {
     fn read(&self, id: u64, file: &Arc<File>, offset: u64, len: usize) -> Read {
         Read { id, file: file.clone(), offset, buf: self.region(len), at: 0 }
     }
+}
+
+fn slow(fd: OwnedFd) -> Arc<File> {
+    Arc::new(File::from_os(OsFile::new(fd, None).refusing_nowait()))
 }
 
 fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -152,8 +188,7 @@ fn assert_quiet(io: &mut dyn Io) {
     assert!(events.is_empty(), "{events:?}");
 }
 
-fn reads_go_where_they_are_asked_to(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn reads_go_where_they_are_asked_to(mut io: Box<dyn Io>, bench: Bench) {
     let bytes = noise(100_000, 1);
     let file = bench.file("a", &bytes);
     let mut buf = bench.region(1000);
@@ -166,8 +201,7 @@ fn reads_go_where_they_are_asked_to(mut io: Box<dyn Io>) {
     assert_eq!(read.buf[300..], bytes[4321..][..700]);
 }
 
-fn the_end_of_a_file_is_a_short_read_and_then_nothing(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn the_end_of_a_file_is_a_short_read_and_then_nothing(mut io: Box<dyn Io>, bench: Bench) {
     let file = bench.file("a", b"0123456789");
     for (id, offset) in [(0, 0), (1, 4), (2, 10), (3, 4096)] {
         io.read(bench.read(id, &file, offset, 64));
@@ -181,8 +215,7 @@ fn the_end_of_a_file_is_a_short_read_and_then_nothing(mut io: Box<dyn Io>) {
 }
 
 /// More than the ring takes at once: the rest waits, nothing is lost or mixed up.
-fn hundreds_of_reads_over_many_files_complete_once_each(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn hundreds_of_reads_over_many_files_complete_once_each(mut io: Box<dyn Io>, bench: Bench) {
     let files: Vec<_> = (0..50)
         .map(|i| {
             let bytes = noise(40_000, i);
@@ -208,8 +241,7 @@ fn hundreds_of_reads_over_many_files_complete_once_each(mut io: Box<dyn Io>) {
     }
 }
 
-fn reads_that_are_not_in_memory_complete(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn reads_that_are_not_in_memory_complete(mut io: Box<dyn Io>, bench: Bench) {
     let bytes = noise(SLAB_BYTES, 5);
     for id in 0..12u64 {
         let path = bench.path(&id.to_string());
@@ -217,7 +249,7 @@ fn reads_that_are_not_in_memory_complete(mut io: Box<dyn Io>) {
         let file = fs::File::open(&path).expect("open");
         file.sync_all().expect("sync");
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("drop from memory");
-        io.read(bench.read(id, &RealFs.open(&path).expect("open"), 0, SLAB_BYTES));
+        io.read(bench.read(id, &bench.open(&id.to_string()), 0, SLAB_BYTES));
     }
     for (_, (read, result)) in finish(&mut *io) {
         let len = result.expect("read");
@@ -226,14 +258,13 @@ fn reads_that_are_not_in_memory_complete(mut io: Box<dyn Io>) {
     }
 }
 
-fn reads_of_a_remote_mount_complete(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn reads_of_a_remote_mount_complete(mut io: Box<dyn Io>, bench: Bench) {
     fs::write(bench.path("a"), b"far away").expect("write");
     for device in 0..100 {
         let fd = OwnedFd::from(fs::File::open(bench.path("a")).expect("open"));
         let file = Arc::new(File::from_os(OsFile::new(fd, Some(device))));
         for id in 0..20 {
-            let slabs = Bench::new();
+            let slabs = Bench::new(Files::Plain);
             io.read(slabs.read(device * 20 + id, &file, 4, 64));
         }
     }
@@ -242,8 +273,7 @@ fn reads_of_a_remote_mount_complete(mut io: Box<dyn Io>) {
     assert!(ended.into_values().all(|(read, result)| result.is_ok_and(|len| &read.buf[..len] == b"away")));
 }
 
-fn an_error_comes_with_its_read(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn an_error_comes_with_its_read(mut io: Box<dyn Io>, bench: Bench) {
     let unreadable = OpenOptions::new().write(true).create(true).truncate(true).open(bench.path("a"));
     let file = Arc::new(File::from_os(OsFile::new(unreadable.expect("open").into(), None)));
     io.read(bench.read(3, &file, 0, 64));
@@ -251,8 +281,7 @@ fn an_error_comes_with_its_read(mut io: Box<dyn Io>) {
     assert_eq!(result.expect_err("write only").raw_os_error(), Some(Errno::BADF.raw_os_error()));
 }
 
-fn cancelled_reads_complete_once_and_give_back_their_buffers(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn cancelled_reads_complete_once_and_give_back_their_buffers(mut io: Box<dyn Io>, bench: Bench) {
     let file = bench.file("a", &noise(4096, 1));
     let mut slab = bench.slabs.take().expect("slab");
     for id in 0..600 {
@@ -275,8 +304,7 @@ fn cancelled_reads_complete_once_and_give_back_their_buffers(mut io: Box<dyn Io>
     assert_eq!(bench.slabs.idle(), 1);
 }
 
-fn dropping_with_reads_in_flight_frees_their_buffers(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn dropping_with_reads_in_flight_frees_their_buffers(mut io: Box<dyn Io>, bench: Bench) {
     let file = bench.file("a", &noise(SLAB_BYTES, 1));
     let mut ended = Vec::new();
     (0..20).for_each(|id| io.read(bench.read(id, &file, 0, SLAB_BYTES)));
@@ -290,8 +318,7 @@ fn dropping_with_reads_in_flight_frees_their_buffers(mut io: Box<dyn Io>) {
     }
 }
 
-fn a_wait_lasts_as_long_as_it_was_asked_to(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn a_wait_lasts_as_long_as_it_was_asked_to(mut io: Box<dyn Io>, bench: Bench) {
     io.watch(bench.dir.path()).expect("watch");
     for timeout in [5, 30, 60].map(Duration::from_millis) {
         let (start, mut events) = (Instant::now(), Vec::new());
@@ -305,7 +332,7 @@ fn a_wait_lasts_as_long_as_it_was_asked_to(mut io: Box<dyn Io>) {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
-fn a_waker_ends_the_present_or_the_next_wait_once(mut io: Box<dyn Io>) {
+fn a_waker_ends_the_present_or_the_next_wait_once(mut io: Box<dyn Io>, _: Bench) {
     for _ in 0..3 {
         (0..10).for_each(|_| io.waker().wake());
         let start = Instant::now();
@@ -318,7 +345,7 @@ fn a_waker_ends_the_present_or_the_next_wait_once(mut io: Box<dyn Io>) {
 }
 
 /// A thousand wake-ups, each answered before the next is sent: none is lost, whenever it falls.
-fn a_waker_ends_a_wait_of_another_thread(mut io: Box<dyn Io>) {
+fn a_waker_ends_a_wait_of_another_thread(mut io: Box<dyn Io>, _: Bench) {
     let waker = io.waker();
     let (ask, asked) = crossbeam_channel::bounded::<u32>(1);
     let (answer, answered) = crossbeam_channel::bounded::<u32>(1);
@@ -342,8 +369,7 @@ fn a_waker_ends_a_wait_of_another_thread(mut io: Box<dyn Io>) {
     caller.join().expect("caller");
 }
 
-fn writes_are_reported_once_a_file_and_not_more_often_than_every_10_ms(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn writes_are_reported_once_a_file_and_not_more_often_than_every_10_ms(mut io: Box<dyn Io>, bench: Bench) {
     let (a, b) = (bench.path("a"), bench.path("b"));
     fs::write(&a, b"").and_then(|()| fs::write(&b, b"")).expect("write");
     io.watch(bench.dir.path()).expect("watch");
@@ -355,7 +381,7 @@ fn writes_are_reported_once_a_file_and_not_more_often_than_every_10_ms(mut io: B
     let reported = Instant::now();
     append(&a, b"x");
     // Waiting for reads in between does not bring it forward.
-    let file = RealFs.open(&a).expect("open");
+    let file = bench.open("a");
     let mut early = Vec::new();
     io.read(bench.read(1, &file, 0, 64));
     io.wait(LONG, &mut early);
@@ -370,8 +396,7 @@ fn writes_are_reported_once_a_file_and_not_more_often_than_every_10_ms(mut io: B
 }
 
 /// A container goes on writing to its log after `rm`.
-fn writes_to_an_unlinked_file_are_reported(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn writes_to_an_unlinked_file_are_reported(mut io: Box<dyn Io>, bench: Bench) {
     let mut held = fs::File::create(bench.path("a")).expect("create");
     io.watch(bench.dir.path()).expect("watch");
     fs::remove_file(bench.path("a")).expect("unlink");
@@ -379,8 +404,7 @@ fn writes_to_an_unlinked_file_are_reported(mut io: Box<dyn Io>) {
     assert_eq!(written(&changes(&mut *io)), ["a"]);
 }
 
-fn truncation_is_reported(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn truncation_is_reported(mut io: Box<dyn Io>, bench: Bench) {
     let file = fs::File::create(bench.path("a")).expect("create");
     file.set_len(100).expect("grow");
     io.watch(bench.dir.path()).expect("watch");
@@ -388,8 +412,7 @@ fn truncation_is_reported(mut io: Box<dyn Io>) {
     assert_eq!(written(&changes(&mut *io)), ["a"]);
 }
 
-fn nothing_is_reported_after_unwatch(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn nothing_is_reported_after_unwatch(mut io: Box<dyn Io>, bench: Bench) {
     fs::write(bench.path("a"), b"").expect("write");
     let watch = io.watch(bench.dir.path()).expect("watch");
     append(&bench.path("a"), b"queued");
@@ -402,8 +425,7 @@ fn nothing_is_reported_after_unwatch(mut io: Box<dyn Io>) {
     assert_eq!(written(&changes(&mut *io)), ["a"]);
 }
 
-fn a_directory_that_goes_away_is_unwatched(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn a_directory_that_goes_away_is_unwatched(mut io: Box<dyn Io>, bench: Bench) {
     for leave in [|dir: &Path| fs::remove_dir(dir), |dir: &Path| fs::rename(dir, dir.with_file_name("away"))]
     {
         let dir = bench.path("pod");
@@ -417,8 +439,7 @@ fn a_directory_that_goes_away_is_unwatched(mut io: Box<dyn Io>) {
     assert_quiet(&mut *io);
 }
 
-fn only_directories_are_watched_and_each_once(mut io: Box<dyn Io>) {
-    let bench = Bench::new();
+fn only_directories_are_watched_and_each_once(mut io: Box<dyn Io>, bench: Bench) {
     fs::write(bench.path("a"), b"").expect("write");
     let failed = |result| matches!(result, Err(WatchError::Failed(_)));
     assert!(failed(io.watch(&bench.path("a"))) && failed(io.watch(&bench.path("missing"))));
@@ -430,10 +451,9 @@ fn only_directories_are_watched_and_each_once(mut io: Box<dyn Io>) {
 }
 
 /// The kernel's queue is full: the caller has to look for itself, and changes afterwards are reported again.
-fn dropped_changes_are_told(mut io: Box<dyn Io>) {
+fn dropped_changes_are_told(mut io: Box<dyn Io>, bench: Bench) {
     let limit = crate::Limits::read().queued_changes.expect("inotify");
     assert!(limit <= 1 << 20, "raised so far that this test would take long");
-    let bench = Bench::new();
     let open = |name| fs::File::create(bench.path(name)).expect("create");
     let (mut a, mut b) = (open("a"), open("b"));
     io.watch(bench.dir.path()).expect("watch");
@@ -452,11 +472,10 @@ fn dropped_changes_are_told(mut io: Box<dyn Io>) {
 /// The kernel holds a buffer for as long as the read is there: only a cancellation ends one that has nothing to read.
 #[test]
 fn a_read_in_the_ring_keeps_its_buffer_until_it_is_cancelled() {
-    on_ring(Uring::new(), |mut io| {
-        let bench = Bench::new();
+    on_ring(Uring::new(), Files::Slow, |mut io, bench| {
         // Pipes never come from `Fs::open`; here one stands for a disk that does not answer.
         let (silent, _writer) = std::io::pipe().expect("pipe");
-        let file = Arc::new(File::from_os(OsFile::new(silent.into(), None)));
+        let file = slow(silent.into());
         io.read(bench.read(1, &file, 0, 64));
         io.wait(Duration::from_millis(20), &mut Vec::new());
         assert_eq!((io.in_flight(), bench.slabs.idle()), (1, 0));
@@ -476,10 +495,9 @@ fn a_read_in_the_ring_keeps_its_buffer_until_it_is_cancelled() {
 /// What cannot be cancelled in time is never handed out again. A ring that left its thread cannot cancel anything.
 #[test]
 fn buffers_that_the_kernel_may_still_write_to_are_leaked() {
-    on_ring(Uring::new(), |mut io| {
-        let bench = Bench::new();
+    on_ring(Uring::new(), Files::Slow, |mut io, bench| {
         let (silent, _writer) = std::io::pipe().expect("pipe");
-        let file = Arc::new(File::from_os(OsFile::new(silent.into(), None)));
+        let file = slow(silent.into());
         io.read(bench.read(1, &file, 0, 64));
         io.wait(NOW, &mut Vec::new());
         thread::spawn(move || drop(io)).join().expect("no panic");

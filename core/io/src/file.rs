@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
@@ -47,7 +48,6 @@ impl File {
     }
 
     /// For the simulator's `Fs`.
-    #[allow(dead_code, reason = "used by the simulator")]
     pub(crate) fn from_sim(handle: sim::Handle) -> Self {
         File { repr: Repr::Sim(handle) }
     }
@@ -63,7 +63,6 @@ impl File {
 
     /// # Panics
     /// On a real file: backends and files of two worlds were mixed.
-    #[allow(dead_code, reason = "used by the simulator")]
     pub(crate) fn sim(&self) -> &sim::Handle {
         match &self.repr {
             Repr::Sim(handle) => handle,
@@ -71,6 +70,13 @@ impl File {
         }
     }
 }
+
+/// Linux 5.9 and 5.10 answer `RWF_NOWAIT` with 0 also where pages are missing (preadv2(2), BUGS).
+static NOWAIT_LIES: LazyLock<bool> = LazyLock::new(|| {
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_bytes();
+    release.starts_with(b"5.9.") || release.starts_with(b"5.10.")
+});
 
 /// A file of the operating system.
 #[derive(Debug)]
@@ -85,6 +91,12 @@ pub(crate) struct OsFile {
 impl OsFile {
     pub(crate) fn new(fd: OwnedFd, remote_mount: Option<u64>) -> Self {
         OsFile { fd, remote_mount, nowait_refused: AtomicBool::new(false) }
+    }
+
+    /// As on a file system without `RWF_NOWAIT`: every read goes the way of what is not in memory.
+    #[cfg(test)]
+    pub(crate) fn refusing_nowait(self) -> Self {
+        OsFile { nowait_refused: AtomicBool::new(true), ..self }
     }
 
     pub(crate) fn remote_mount(&self) -> Option<u64> {
@@ -104,8 +116,7 @@ impl OsFile {
         loop {
             return match rustix::io::preadv2(&self.fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
                 Err(Errno::INTR) => continue,
-                // Linux 5.9 and 5.10 answer 0 also where pages are missing (preadv2(2), BUGS).
-                Ok(0) if self.stat()?.size > offset => Err(Errno::AGAIN.into()),
+                Ok(0) if *NOWAIT_LIES && self.stat()?.size > offset => Err(Errno::AGAIN.into()),
                 // The file system cannot, the kernel (before 4.14) or a seccomp profile does not know the call.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
                     self.nowait_refused.store(true, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! The kernel, behind one seam: reading, watching, file-system calls, time and the checkpoint's storage.
 //!
-//! Two real backends, chosen at start ([`open`]): io_uring, and `preadv2(RWF_NOWAIT)` with epoll and a bounded pool of
+//! Two real backends, chosen at start ([`open`]): io_uring, and `preadv2(RWF_NOWAIT)` with poll and bounded pools of
 //! threads for what would block. One simulated ([`sim`]): seeded, single-threaded, with injected faults.
 //!
 //! - [`Io`] belongs to one shard's thread: reads, directory watches, waiting.

@@ -36,7 +36,6 @@ impl Waker {
     }
 
     /// For the simulator.
-    #[allow(dead_code, reason = "used by the simulator")]
     pub(crate) fn from_sim(alarm: sim::Alarm) -> Self {
         Waker { repr: Repr::Sim(alarm) }
     }
