@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
 use ringtail_record::Outlet;
 use tokio::runtime::{Builder, Runtime};
 
@@ -149,8 +150,8 @@ impl Shippers {
         let returned: Vec<u64> =
             outputs.iter().map(|output| output.stats.returned.load(Ordering::Relaxed)).collect();
         handles.iter().for_each(|handle| handle.close());
-        end(&outputs, deadline);
-        self.stop_threads();
+        let ended = end(&outputs, deadline);
+        self.stop_threads(ended);
         let mut left: BTreeMap<String, u64> = BTreeMap::new();
         for (output, before) in outputs.iter().zip(returned) {
             let stats = &output.stats;
@@ -208,11 +209,13 @@ impl Shippers {
         service.map_err(StartError::Thread)
     }
 
-    fn stop_threads(&self) {
+    /// Ends the threads that all outputs share. `join` is false when the work of some output hangs in the kernel: then
+    /// whoever waits for it is left behind with it.
+    fn stop_threads(&self, join: bool) {
         let patience = Instant::now() + ABANDON_GRACE;
         self.packers.iter().for_each(|packer| packer.send(Job::Stop));
         // Nothing is ever sent on this channel: it disconnects when the last packer has stopped.
-        let _ = self.packers_done.recv_deadline(patience);
+        let packed = self.packers_done.recv_deadline(patience) == Err(RecvTimeoutError::Disconnected);
         let (runtime, threads) = {
             let mut state = self.state();
             (state.runtime.take(), std::mem::take(&mut state.threads))
@@ -221,7 +224,7 @@ impl Shippers {
             // Longer than that waits only a name look-up, which nothing can interrupt.
             runtime.shutdown_timeout(patience.saturating_duration_since(Instant::now()));
         }
-        for thread in threads {
+        for thread in threads.into_iter().filter(|_| join && packed) {
             // A thread that panicked has said so; its batches were returned as they were dropped.
             let _ = thread.join();
         }
@@ -293,14 +296,12 @@ impl State {
     }
 }
 
-/// Waits for `outputs` to end until `deadline`, then makes them.
-fn end(outputs: &[Arc<Output>], deadline: Instant) {
+/// Waits for `outputs` to end until `deadline`, then makes them. Whether all have.
+fn end(outputs: &[Arc<Output>], deadline: Instant) -> bool {
     for output in outputs {
         output.wait(deadline);
     }
     outputs.iter().for_each(|output| output.abandon());
     let patience = Instant::now() + ABANDON_GRACE;
-    for output in outputs {
-        output.wait(patience);
-    }
+    outputs.iter().all(|output| output.wait(patience))
 }
