@@ -106,8 +106,8 @@ fn minute_ns(text: &[u8; MINUTE_LEN]) -> Option<i64> {
         && (1..=days_of_month(year, month)).contains(&day)
         && hour < 24
         && minute < 60;
-    let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute;
-    legal.then_some(minutes * 60 * NS_PER_S)
+    // Other years would overflow here.
+    legal.then(|| ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 * NS_PER_S)
 }
 
 fn days_of_month(year: i64, month: i64) -> i64 {
@@ -151,4 +151,154 @@ fn eight_digits(text: &[u8; 8]) -> Option<i64> {
     let quads = pairs.wrapping_mul(1 + (100 << 16)) >> 16 & 0x0000_ffff_0000_ffff;
     let all = quads.wrapping_mul(1 + (10_000 << 32)) >> 32;
     i64::try_from(all).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Counts days one by one.
+    fn naive_ns(year: i64, month: i64, day: i64, second_of_day: i64, nanos: i64) -> i64 {
+        let days_of_year = |year| (1..=12).map(|month| days_of_month(year, month)).sum::<i64>();
+        let years: i64 = if year >= 1970 {
+            (1970..year).map(days_of_year).sum()
+        } else {
+            -(year..1970).map(days_of_year).sum::<i64>()
+        };
+        let days = years + (1..month).map(|month| days_of_month(year, month)).sum::<i64>() + day - 1;
+        (days * 86_400 + second_of_day) * NS_PER_S + nanos
+    }
+
+    /// Field by field, with the standard library's parsing of numbers.
+    fn naive(text: &str) -> Option<i64> {
+        let number = |text: &str, range: std::ops::RangeInclusive<i64>| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse().ok()).flatten().filter(|number| range.contains(number))
+        };
+        if !text.is_ascii() || text.len() < 20 {
+            return None;
+        }
+        let (date_time, rest) = text.split_at(19);
+        let mark = |at: usize, mark: &str| (&date_time[at..=at] == mark).then_some(());
+        mark(4, "-").and(mark(7, "-")).and(mark(10, "T")).and(mark(13, ":")).and(mark(16, ":"))?;
+        let year = number(&date_time[..4], 1678..=2261)?;
+        let month = number(&date_time[5..7], 1..=12)?;
+        let day = number(&date_time[8..10], 1..=days_of_month(year, month))?;
+        let hour = number(&date_time[11..13], 0..=23)?;
+        let minute = number(&date_time[14..16], 0..=59)?;
+        let second = number(&date_time[17..19], 0..=59)?;
+        let at = rest.find(['Z', '+', '-'])?;
+        let (fraction, zone) = rest.split_at(at);
+        let nanos = match fraction.strip_prefix('.') {
+            None => fraction.is_empty().then_some(0)?,
+            Some(digits) if (1..=9).contains(&digits.len()) => {
+                number(&format!("{digits:0<9}"), 0..=999_999_999)
+                    .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?
+            }
+            Some(_) => return None,
+        };
+        let offset = match zone.len() {
+            1 => (zone == "Z").then_some(0)?,
+            6 if &zone[3..4] == ":" => {
+                let minutes = number(&zone[1..3], 0..=23)? * 60 + number(&zone[4..], 0..=59)?;
+                if zone.starts_with('-') { -minutes } else { minutes }
+            }
+            _ => return None,
+        };
+        Some(naive_ns(year, month, day, (hour * 60 + minute - offset) * 60 + second, nanos))
+    }
+
+    /// Reads `text` when nothing but it is there, and in front of other bytes.
+    fn read(clock: &mut Timestamps, text: &str) -> Option<i64> {
+        let alone = clock.read(text.as_bytes()).filter(|(_, len)| *len == text.len());
+        let followed =
+            clock.read(format!("{text} stdout F Z").as_bytes()).filter(|(_, len)| *len == text.len());
+        assert_eq!(alone, followed, "{text}");
+        alone.map(|(time_ns, _)| time_ns)
+    }
+
+    fn legal() -> impl Strategy<Value = String> {
+        let date = (1678..=2261i64, 1..=12i64, 1..=31i64);
+        let fraction = prop_oneof![Just(String::new()), "\\.[0-9]{1,9}", "\\.[0-9]{9}"];
+        let zone = prop_oneof![Just("Z".to_owned()), "[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]"];
+        let time = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";
+        (date, time, fraction, zone).prop_map(|((year, month, day), time, fraction, zone)| {
+            let day = day.min(days_of_month(year, month));
+            format!("{year:04}-{month:02}-{day:02}T{time}{fraction}{zone}")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn legal_times_are_what_counting_days_says(texts in proptest::collection::vec(legal(), 1..4)) {
+            let mut clock = Timestamps::new();
+            for text in &texts {
+                let expected = naive(text);
+                prop_assert!(expected.is_some());
+                prop_assert_eq!(read(&mut clock, text), expected);
+            }
+        }
+
+        /// One byte changed, the minute remembered or not.
+        #[test]
+        fn broken_times_are_refused_as_the_naive_reader_refuses_them(
+            text in legal(), at in 0..35usize, byte in "[0-9:.TZ+ a-]", known in any::<bool>(),
+        ) {
+            let mut clock = Timestamps::new();
+            if known {
+                clock.read(text.as_bytes());
+            }
+            let at = at % text.len();
+            let broken = format!("{}{byte}{}", &text[..at], &text[at + 1..]);
+            let read = clock.read(broken.as_bytes()).filter(|(_, len)| *len == broken.len());
+            prop_assert_eq!(read.map(|(time_ns, _)| time_ns), naive(&broken), "{}", broken);
+        }
+
+        #[test]
+        fn eight_digits_are_read_as_a_number_is(text in "[0-9/:\\x00-\\x7f]{8}|[0-9]{8}") {
+            let bytes = text.as_bytes().first_chunk().expect("eight ASCII characters");
+            let expected = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().expect("digits"));
+            prop_assert_eq!(eight_digits(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn any_byte_but_a_digit_is_found_at_any_place() {
+        for at in 0..8 {
+            for byte in 0..=u8::MAX {
+                let mut text = *b"90909090";
+                text[at] = byte;
+                assert_eq!(eight_digits(&text).is_some(), byte.is_ascii_digit(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_days_around_leap_years_and_the_ends_of_the_range() {
+        for text in [
+            "2000-02-29T00:00:00Z",
+            "2024-02-29T23:59:59Z",
+            "1678-01-01T00:00:00+23:59",
+            "2261-12-31T23:59:59.999999999-23:59",
+        ] {
+            assert_eq!(read(&mut Timestamps::new(), text), naive(text), "{text}");
+            assert!(naive(text).is_some(), "{text}");
+        }
+        for text in [
+            "1900-02-29T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "1677-12-31T00:00:00Z",
+            "2262-01-01T00:00:00Z",
+            "2024-01-01T00:00:60Z",
+            "2024-01-01T24:00:00Z",
+            "2024-00-01T00:00:00Z",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00.1234567890Z",
+            "2024-01-01T00:00:00",
+        ] {
+            assert_eq!(read(&mut Timestamps::new(), text), None, "{text}");
+        }
+    }
 }

@@ -1,0 +1,87 @@
+//! Bytes that nobody meant: nothing panics, nothing grows, and where chunks end makes no difference.
+
+mod common;
+
+use common::{Got, Reader, many_carries};
+use proptest::prelude::*;
+use ringtail_parse::{Format, Input, Limits};
+
+fn read(files: &[Vec<u8>], input: Input, limits: Limits, pieces: &[usize]) -> Got {
+    let reader = Reader::new(files, input, limits, many_carries());
+    reader.read(pieces.iter().copied().cycle(), |_| ()).got
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let fixed = [Format::Cri, Format::DockerJson, Format::Raw].map(Input::Fixed);
+    proptest::sample::select([&[Input::Auto], &fixed[..]].concat())
+}
+
+/// Pieces of legal lines, and what breaks them.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    const WORDS: &[&str] = &[
+        "2026-01-02T03:04:05.123456789Z stdout F ",
+        "2026-01-02T03:04:05.123456789Z stderr P ",
+        "2026-01-02T03:04:05.123456789Z",
+        "2026-01-02T03:04:05+01:00 stdout F:x ",
+        "9999-12-31T23:59:59.999999999Z stdout F ",
+        "{\"log\":\"",
+        "\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.123456789Z\"}",
+        "\",\"stream\":\"stderr\",\"attrs\":{\"a\":\"b\"},\"time\":\"2026-01-02T03:04:05.1Z\"}",
+        "{\"time\":\"2026-01-02T03:04:05Z\",",
+        "\"stream\":\"stdout\"",
+        "\"log\":\"x\"",
+        "\"attrs\":{}",
+        "\\u12",
+        "\\ud83d",
+        "\\ude00",
+        "\\",
+        "\"",
+        ",",
+        "}",
+        " ",
+        "\r",
+        "some text",
+    ];
+    let word = proptest::sample::select(WORDS).prop_map(|word| word.as_bytes().to_vec());
+    let piece =
+        prop_oneof![6 => word, 3 => Just(b"\n".to_vec()), 1 => proptest::collection::vec(any::<u8>(), 0..4)];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let limit = || prop_oneof![1..120usize, Just(1 << 20)];
+    (limit(), limit()).prop_map(|(max_line, max_record)| Limits { max_line, max_record })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn where_chunks_end_makes_no_difference(
+        files in proptest::collection::vec(text(), 1..4),
+        input in input(),
+        limits in limits(),
+        pieces in proptest::collection::vec(1..100usize, 1..6),
+    ) {
+        let whole = read(&files, input, limits, &[usize::MAX / 2]);
+        prop_assert_eq!(read(&files, input, limits, &pieces), whole);
+    }
+
+    #[test]
+    fn every_byte_of_a_raw_file_is_delivered_or_counted(
+        file in text(),
+        max_line in 1..100usize,
+        pieces in proptest::collection::vec(1..100usize, 1..6),
+    ) {
+        let limits = Limits { max_line, max_record: 1 << 20 };
+        let got = read(std::slice::from_ref(&file), Input::Fixed(Format::Raw), limits, &pieces);
+        let delivered: u64 = got.rows.iter().map(|row| row.message.len() as u64).sum();
+        let line_ends = file.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            let newline = line.ends_with(b"\n");
+            u64::from(newline) + u64::from(newline && line.len() - 1 <= max_line && line.ends_with(b"\r\n"))
+        });
+        let line_ends: u64 = line_ends.sum();
+        // A carriage return just behind the limit is cut off, not taken for a part of the line's end.
+        prop_assert_eq!(delivered + got.lost_line_bytes + line_ends, file.len() as u64);
+    }
+}

@@ -1,0 +1,196 @@
+//! What happens to the last line of a file, to open records, and when carries run out.
+
+mod common;
+
+use common::hog;
+use ringtail_memory::{Budget, CarryPool, Exhausted, Use};
+use ringtail_parse::{Decoder, Format, Input, LARGEST_LIMIT, Limits, LineEnd, Table};
+use ringtail_record::{Flags, Position, Stream};
+
+const LIMITS: Limits = Limits { max_line: 64, max_record: 100 };
+const PART: &[u8] = b"2026-01-02T03:04:05Z stdout P part\n";
+
+struct Test {
+    budget: Budget,
+    carries: CarryPool,
+    decoder: Decoder,
+    table: Table,
+}
+
+fn test(input: Input) -> Test {
+    let budget = Budget::new(8 << 20);
+    let carries = CarryPool::new(&budget);
+    Test { decoder: Decoder::new(input, LIMITS, carries.clone()), table: Table::default(), carries, budget }
+}
+
+fn at(generation: u32, offset: u64) -> Position {
+    Position { generation, offset }
+}
+
+impl Test {
+    fn decode(&mut self, text: &[u8], at: Position) -> Result<usize, Exhausted> {
+        self.decoder.decode(&mut text.to_vec(), at, 7, &mut self.table)
+    }
+
+    /// Flushes `rest`; returns what was consumed and delivered.
+    fn flush(&mut self, rest: &[u8], at: Position, why: LineEnd) -> (usize, Vec<(Vec<u8>, Flags, u64)>) {
+        self.table.clear();
+        let consumed =
+            self.decoder.flush_line(&mut rest.to_vec(), at, 7, &mut self.table, why).expect("carries");
+        let row = |record| (self.table.message(record, rest).to_vec(), record.flags, record.end);
+        (consumed, self.table.records.iter().map(row).collect())
+    }
+}
+
+#[test]
+fn a_raw_half_line_is_delivered_after_the_timeout_and_the_rest_is_a_line_of_its_own() {
+    let mut test = test(Input::Auto);
+    assert_eq!(test.decode(b"one\nhal", at(0, 0)), Ok(4));
+    let expected = (3, vec![(b"hal".to_vec(), Flags::PARTIAL, 7)]);
+    assert_eq!(test.flush(b"hal", at(0, 4), LineEnd::Timeout), expected);
+    assert_eq!(test.flush(b"", at(0, 7), LineEnd::Timeout), (0, vec![]));
+    assert_eq!(test.decode(b"f\n", at(0, 7)), Ok(2));
+    assert_eq!(test.table.records[0].end, 9);
+}
+
+#[test]
+fn half_a_cri_or_docker_line_waits_for_the_end_of_the_file_and_is_malformed_then() {
+    for (format, half) in
+        [(Format::Cri, &b"2026-01-02T03:04:05Z stdout F hel"[..]), (Format::DockerJson, b"{\"log\":\"hel")]
+    {
+        let mut test = test(Input::Fixed(format));
+        assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
+        let flags = Flags::PARTIAL | Flags::MALFORMED;
+        let expected = (half.len(), vec![(half.to_vec(), flags, half.len() as u64)]);
+        assert_eq!(test.flush(half, at(0, 0), LineEnd::EndOfFile), expected);
+        assert_eq!(test.table.malformed_lines, 1);
+    }
+}
+
+#[test]
+fn the_first_half_line_of_an_unknown_file_waits_while_it_may_become_cri_or_docker() {
+    for half in [&b"2026-0"[..], b"2026-01-02T03:04:05.1Z std", b"{\"lo", b"{\"time\":\"2026"] {
+        let mut test = test(Input::Auto);
+        assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
+    }
+    for half in [&b"2026/"[..], b"{\"level\":\"info\"", b"hello"] {
+        let mut test = test(Input::Auto);
+        let expected = (half.len(), vec![(half.to_vec(), Flags::PARTIAL, half.len() as u64)]);
+        assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), expected);
+        assert_eq!(test.decoder.format(), None, "half a line decides nothing");
+    }
+}
+
+#[test]
+fn a_raw_line_over_the_limit_is_delivered_once_and_skipped_to_its_end_also_after_the_timeout() {
+    let mut test = test(Input::Fixed(Format::Raw));
+    let long = [b'x'; 100];
+    assert_eq!(test.decode(&long, at(0, 0)), Ok(100));
+    assert_eq!(Stream::ALL.map(|stream| test.decoder.open_since(stream)), [Some(at(0, 0)); 3]);
+    assert_eq!(test.table.lost_line_bytes, 0, "counted when it is delivered");
+    let expected = (0, vec![(vec![b'x'; 64], Flags::TRUNCATED | Flags::PARTIAL, 100)]);
+    assert_eq!(test.flush(b"", at(0, 100), LineEnd::Timeout), expected);
+    assert_eq!(test.table.lost_line_bytes, 36);
+    assert_eq!(test.decoder.open_since(Stream::None), None);
+    assert_eq!(test.decode(b"more of it", at(0, 100)), Ok(10));
+    assert_eq!(test.decode(b" end\nnext\n", at(0, 110)), Ok(10));
+    assert_eq!(test.table.lost_line_bytes, 36 + 14);
+    let ends: Vec<_> = test.table.records.iter().map(|record| (record.len, record.end)).collect();
+    assert_eq!(ends, [(64, 100), (4, 120)]);
+}
+
+#[test]
+fn an_open_record_is_told_over_a_rotation_and_flushed_with_the_position_of_its_last_part() {
+    let mut test = test(Input::Auto);
+    assert_eq!(test.decode(PART, at(4, 1000)), Ok(PART.len()));
+    assert_eq!(test.decode(b"2026-01-02T03:04:05Z stderr F other\n", at(5, 0)), Ok(36));
+    assert_eq!(test.decoder.open_since(Stream::Stdout), Some(at(4, 1000)));
+    assert_eq!(test.decoder.open_since(Stream::Stderr), None);
+    test.table.clear();
+    let end = test.decoder.flush_partial(Stream::Stdout, &mut test.table);
+    assert_eq!(end, Some(at(4, 1000 + PART.len() as u64)));
+    assert_eq!(test.table.records[0].flags, Flags::PARTIAL);
+    assert_eq!(test.table.message(&test.table.records[0], &[]), b"part");
+    assert_eq!(test.decoder.flush_partial(Stream::Stdout, &mut test.table), None);
+}
+
+#[test]
+fn without_a_carry_all_is_given_back_and_the_decoder_waits_to_be_told() {
+    let mut test = test(Input::Fixed(Format::Cri));
+    let (carries, budget) = (test.carries.clone(), test.budget.clone());
+    assert_eq!(test.decode(PART, at(1, 10)), Ok(PART.len()));
+    let held = hog(&carries);
+    let long = [&b"2026-01-02T03:04:05Z stderr F whole\n"[..], &[b'x'; 100]].concat();
+    assert_eq!(test.decode(&long, at(2, 0)), Err(Exhausted));
+    assert_eq!(test.table.records.len(), 1, "what was whole is delivered");
+    drop(held);
+    carries.trim();
+    assert_eq!(budget.used(Use::Carries), 0);
+    assert_eq!(test.decode(b"x\n", at(2, 0)), Err(Exhausted));
+    assert_eq!(test.decoder.forget(), Some(at(1, 10)));
+    assert_eq!(test.decoder.forget(), None);
+    assert_eq!(test.decode(b"x\n", at(2, 0)), Ok(2));
+}
+
+#[test]
+fn an_idle_view_can_be_made_to_forget() {
+    let mut test = test(Input::Fixed(Format::Cri));
+    assert_eq!(test.decode(PART, at(0, 0)), Ok(PART.len()));
+    assert_eq!(test.decoder.forget(), Some(at(0, 0)));
+    test.carries.trim();
+    assert_eq!(test.budget.used(Use::Carries), 0);
+    assert_eq!(test.decoder.open_since(Stream::Stdout), None);
+}
+
+#[test]
+fn a_raw_format_is_looked_at_again_in_the_next_file_and_others_are_kept() {
+    let mut test = test(Input::Auto);
+    test.decode(b"torn\n", at(0, 0)).expect("carries");
+    assert_eq!(test.decoder.format(), Some(Format::Raw));
+    test.decode(PART, at(1, 0)).expect("carries");
+    assert_eq!(test.decoder.format(), Some(Format::Cri));
+    test.decode(b"torn\n", at(2, 0)).expect("carries");
+    assert_eq!(test.decoder.format(), Some(Format::Cri));
+}
+
+#[test]
+fn application_json_is_not_taken_for_dockers() {
+    for line in [
+        &b"{\"time\":\"2026-01-02T03:04:05Z\",\"level\":\"info\"}\n"[..],
+        b"{\"log\":\"x\",\"stream\":\"stdout\"}\n",
+        b"{}\n",
+    ] {
+        let mut test = test(Input::Auto);
+        test.decode(line, at(0, 0)).expect("carries");
+        assert_eq!(test.decoder.format(), Some(Format::Raw));
+        assert_eq!(test.table.malformed_lines, 0);
+    }
+}
+
+#[test]
+fn the_largest_limits_fit_into_carries() {
+    let carries = CarryPool::new(&Budget::new(1 << 30));
+    assert!(carries.take(LARGEST_LIMIT).is_ok());
+    let limits = Limits { max_line: usize::MAX, max_record: usize::MAX };
+    let mut decoder = Decoder::new(Input::Fixed(Format::Raw), limits, carries);
+    let mut table = Table::default();
+    let mut line = vec![b'x'; LARGEST_LIMIT + 2];
+    assert_eq!(decoder.decode(&mut line, at(0, 0), 7, &mut table), Ok(line.len()));
+    assert_eq!(decoder.decode(&mut b"\n".to_vec(), at(0, line.len() as u64), 7, &mut table), Ok(1));
+    assert_eq!((table.records[0].len as usize, table.lost_line_bytes), (LARGEST_LIMIT, 2));
+}
+
+#[test]
+fn the_names_of_inputs_are_read() {
+    let expected = [
+        ("auto", Some(Input::Auto)),
+        ("cri", Some(Input::Fixed(Format::Cri))),
+        ("docker-json", Some(Input::Fixed(Format::DockerJson))),
+        ("raw", Some(Input::Fixed(Format::Raw))),
+        ("docker-local", None),
+        ("", None),
+    ];
+    for (name, input) in expected {
+        assert_eq!(name.parse().ok(), input, "{name}");
+    }
+}
