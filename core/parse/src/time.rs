@@ -201,7 +201,7 @@ mod tests {
         };
         let offset = match zone.len() {
             1 => (zone == "Z").then_some(0)?,
-            6 if &zone[3..4] == ":" => {
+            6 if &zone[3..4] == ":" && !zone.starts_with('Z') => {
                 let minutes = number(&zone[1..3], 0..=23)? * 60 + number(&zone[4..], 0..=59)?;
                 if zone.starts_with('-') { -minutes } else { minutes }
             }
