@@ -1,0 +1,132 @@
+//! Directories as they were listed last, so that an unchanged one costs one `stat` a scan.
+//!
+//! A listing is believed while the directory's own time of change stays the same and lay [`SETTLED`] back when it was
+//! listed (within that, a second change may bear the same time); every [`RELIST_EVERY`] scans it is listed anyway,
+//! for file systems whose times cannot be trusted.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use ringtail_io::{Clock, DirEntry, Fs, Kind, Stat};
+
+use crate::siblings::sibling;
+
+/// Nanoseconds after which a directory's time of change tells every further change: coarse file systems count in two
+/// seconds.
+const SETTLED: i64 = 3_000_000_000;
+
+/// Scans after which a directory is listed although it seems unchanged.
+const RELIST_EVERY: u64 = 32;
+
+/// A directory as it was listed last.
+pub(crate) struct Dir {
+    pub(crate) stat: Stat,
+    /// Changes with every change of `entries`; unique among all directories.
+    pub(crate) version: u64,
+    /// By name.
+    pub(crate) entries: Vec<DirEntry>,
+    /// The rotated files among the entries, by the name of their base.
+    siblings: HashMap<OsString, Vec<usize>>,
+    listed_ns: i64,
+    /// The scan in which it was looked at last.
+    looked: u64,
+}
+
+impl Dir {
+    /// Names of the rotated files of `base` that may be regular files.
+    pub(crate) fn siblings(&self, base: &OsStr) -> impl Iterator<Item = &OsString> {
+        self.siblings.get(base).into_iter().flatten().map(|at| &self.entries[*at].name)
+    }
+
+    pub(crate) fn has(&self, name: &OsStr) -> bool {
+        self.entries.binary_search_by(|entry| entry.name.as_os_str().cmp(name)).is_ok()
+    }
+}
+
+/// All directories that were looked at.
+pub(crate) struct Dirs {
+    pub(crate) fs: Arc<dyn Fs>,
+    clock: Arc<dyn Clock>,
+    known: HashMap<Arc<Path>, Dir>,
+    scan: u64,
+    versions: u64,
+    /// Directories listed since the start.
+    pub(crate) listed: u64,
+}
+
+impl Dirs {
+    pub(crate) fn new(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Self {
+        Dirs { fs, clock, known: HashMap::new(), scan: 0, versions: 0, listed: 0 }
+    }
+
+    /// Begins a scan: every directory is looked at again when it is asked for.
+    pub(crate) fn begin(&mut self) {
+        self.scan += 1;
+    }
+
+    /// Ends a scan of everything: forgets what it did not ask for.
+    pub(crate) fn sweep(&mut self) {
+        let scan = self.scan;
+        self.known.retain(|_, dir| dir.looked == scan);
+    }
+
+    /// The directory, as of this scan.
+    pub(crate) fn look(&mut self, path: &Arc<Path>) -> io::Result<&Dir> {
+        let scan = self.scan;
+        match self.known.get_mut(path) {
+            Some(dir) if dir.looked == scan => {}
+            Some(dir) => {
+                let stat = self.fs.stat(path)?;
+                let settled =
+                    stat.modified_ns != 0 && dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
+                let due = (scan ^ stat.ino).is_multiple_of(RELIST_EVERY);
+                dir.looked = scan;
+                if stat != dir.stat || !settled || due {
+                    return self.list(path);
+                }
+            }
+            None => return self.list(path),
+        }
+        Ok(&self.known[path])
+    }
+
+    /// The directory, listed now.
+    pub(crate) fn list(&mut self, path: &Arc<Path>) -> io::Result<&Dir> {
+        // The time first: what changes while it is listed makes the listing look old.
+        let (listed_ns, stat) = (self.clock.wall_ns(), self.fs.stat(path)?);
+        let mut entries = match self.fs.read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.known.remove(path);
+                return Err(error);
+            }
+        };
+        self.listed += 1;
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let same = self.known.get(path).filter(|dir| dir.entries == entries && same_place(&dir.stat, &stat));
+        let version = same.map_or(self.versions + 1, |dir| dir.version);
+        self.versions = self.versions.max(version);
+        let siblings = group(&entries);
+        let dir = Dir { stat, version, entries, siblings, listed_ns, looked: self.scan };
+        self.known.insert(path.clone(), dir);
+        Ok(&self.known[path])
+    }
+}
+
+fn same_place(a: &Stat, b: &Stat) -> bool {
+    (a.dev, a.ino) == (b.dev, b.ino)
+}
+
+fn group(entries: &[DirEntry]) -> HashMap<OsString, Vec<usize>> {
+    let mut groups: HashMap<OsString, Vec<usize>> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.kind != Kind::Directory) {
+        if let Some(sibling) = sibling(entry.name.as_bytes()) {
+            groups.entry(OsStr::from_bytes(sibling.base).to_owned()).or_default().push(at);
+        }
+    }
+    groups
+}

@@ -1,0 +1,233 @@
+//! Inflating a `.gz` piece by piece, from any position of its contents.
+
+use std::fmt;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// The first byte of a gzip member.
+const MAGIC: u8 = 0x1f;
+
+/// The largest window that gzip knows.
+const WINDOW_BITS: u8 = 15;
+
+/// The file is damaged; nothing behind that place can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InflateError {
+    /// Inflated bytes before the damage.
+    pub at: u64,
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the gzip data is damaged behind byte {} of its contents", self.at)
+    }
+}
+
+impl std::error::Error for InflateError {}
+
+/// What one call used and made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inflated {
+    /// Bytes of the input that are done with.
+    pub consumed: usize,
+    /// Bytes of the output that were filled.
+    pub produced: usize,
+}
+
+/// An incremental inflater: compressed bytes in, at any boundaries, contents out. Several members in a row are one file,
+/// header fields (docker writes an `Extra` one) are skipped, checksums are checked, what follows the last member is
+/// ignored. Holds the 32 KiB window, whatever comes.
+pub struct Inflate {
+    state: State,
+    /// Inflated bytes so far, skipped ones included.
+    position: u64,
+    /// Where the output begins.
+    from: u64,
+}
+
+enum State {
+    /// Before a member, or at the end.
+    Between,
+    Member(Box<Decompress>),
+    /// Behind the last member.
+    Ignored,
+    Damaged(InflateError),
+}
+
+impl Inflate {
+    /// Begins a file, whose contents come out from the inflated position `from` on. What lies before it still has to be
+    /// inflated.
+    pub fn new(from: u64) -> Self {
+        Inflate { state: State::Between, position: 0, from }
+    }
+
+    /// The inflated position of the next byte that comes out, or that would, were it not skipped.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether the input may end here: no member is unfinished.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Between | State::Ignored) && self.position > 0
+    }
+
+    /// Inflates from `input` into `out`, until one of them is used up. `produced` 0 with all input consumed asks for more;
+    /// `out` must not be empty. Once damaged, always damaged.
+    pub fn inflate(&mut self, input: &[u8], out: &mut [u8]) -> Result<Inflated, InflateError> {
+        let mut done = Inflated::default();
+        while done.produced < out.len() {
+            let (consumed, produced) = self.step(&input[done.consumed..], &mut out[done.produced..])?;
+            done.consumed += consumed;
+            let skipped = usize::try_from(self.from.saturating_sub(self.position)).unwrap_or(usize::MAX);
+            let skipped = skipped.min(produced);
+            self.position += u64::try_from(produced).expect("a buffer's length");
+            out[done.produced..done.produced + produced].copy_within(skipped.., 0);
+            done.produced += produced - skipped;
+            if consumed == 0 && produced == 0 {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// One step of the state machine: bytes consumed and produced; none of both when there is nothing to do.
+    fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), InflateError> {
+        match &mut self.state {
+            State::Damaged(error) => Err(*error),
+            State::Ignored => Ok((input.len(), 0)),
+            State::Between => {
+                match input.first() {
+                    None => return Ok((0, 0)),
+                    Some(&MAGIC) => self.state = State::Member(Box::new(Decompress::new_gzip(WINDOW_BITS))),
+                    Some(_) if self.position > 0 => self.state = State::Ignored,
+                    Some(_) => return Err(self.damage()),
+                }
+                self.step(input, out)
+            }
+            State::Member(member) => {
+                let (before_in, before_out) = (member.total_in(), member.total_out());
+                let status = member.decompress(input, out, FlushDecompress::None);
+                let consumed = usize::try_from(member.total_in() - before_in).expect("within the input");
+                let produced = usize::try_from(member.total_out() - before_out).expect("within the output");
+                match status {
+                    Ok(Status::StreamEnd) => self.state = State::Between,
+                    Ok(Status::Ok | Status::BufError) => {}
+                    Err(_) if produced > 0 => self.state = State::Damaged(self.error(produced)),
+                    Err(_) => return Err(self.damage()),
+                }
+                Ok((consumed, produced))
+            }
+        }
+    }
+
+    fn error(&self, produced: usize) -> InflateError {
+        InflateError { at: self.position + u64::try_from(produced).expect("a buffer's length") }
+    }
+
+    fn damage(&mut self) -> InflateError {
+        let error = self.error(0);
+        self.state = State::Damaged(error);
+        error
+    }
+}
+
+impl fmt::Debug for Inflate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inflate(at {}, from {})", self.position, self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, GzBuilder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let builder =
+            GzBuilder::new().extra(br#"{"lastTime":"2026-01-02T03:04:05Z"}"#.to_vec()).filename("0.log");
+        let mut writer = builder.write(Vec::new(), Compression::fast());
+        writer.write_all(bytes).expect("memory");
+        writer.finish().expect("memory")
+    }
+
+    fn inflate(file: &[u8], from: u64, piece: usize, room: usize) -> Result<Vec<u8>, InflateError> {
+        let (mut inflate, mut contents, mut out) = (Inflate::new(from), Vec::new(), vec![0; room]);
+        for piece in file.chunks(piece) {
+            let mut at = 0;
+            loop {
+                let done = inflate.inflate(&piece[at..], &mut out)?;
+                at += done.consumed;
+                contents.extend_from_slice(&out[..done.produced]);
+                if done.produced == 0 && at == piece.len() {
+                    break;
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn members_come_out_from_any_position_at_any_boundaries(
+            members in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 1..4),
+            garbage in prop::collection::vec(0u8..0x1f, 0..20),
+            piece in 1usize..4000, room in 1usize..4000, from in 0usize..10_000,
+        ) {
+            let mut file: Vec<u8> = members.iter().flat_map(|member| gz(member)).collect();
+            let contents = members.concat();
+            if !contents.is_empty() {
+                file.extend_from_slice(&garbage);
+            }
+            let found = inflate(&file, from as u64, piece, room).expect("sound");
+            prop_assert_eq!(&found[..], contents.get(from..).unwrap_or(&[]));
+        }
+
+        #[test]
+        fn damage_is_an_error_or_unseen_but_never_a_panic(
+            contents in prop::collection::vec(any::<u8>(), 1..5000),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut file = gz(&contents);
+            for (at, bits) in flips {
+                let at = at.index(file.len());
+                file[at] ^= bits;
+            }
+            let cut = cut.index(file.len());
+            let _ = inflate(&file[..cut], 0, 100, 77);
+            let _ = inflate(&file, 17, 1000, 1);
+        }
+    }
+
+    #[test]
+    fn a_cut_file_gives_what_it_has_and_is_not_complete() {
+        let contents = b"line of a log\n".repeat(5000);
+        let file = gz(&contents);
+        let mut inflate = Inflate::new(0);
+        let mut out = vec![0; contents.len() + 1];
+        let cut = &file[..file.len() - 9];
+        let done = inflate.inflate(cut, &mut out).expect("sound as far as it goes");
+        assert_eq!(&out[..done.produced], &contents[..done.produced]);
+        assert!(done.produced > 0 && !inflate.is_complete());
+        let rest = inflate.inflate(&file[file.len() - 9..], &mut out).expect("the rest");
+        assert_eq!(done.produced + rest.produced, contents.len());
+        assert!(inflate.is_complete());
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_told_after_the_contents() {
+        let mut file = gz(b"hello\n");
+        let at = file.len() - 8;
+        file[at] ^= 1;
+        let mut inflate = Inflate::new(0);
+        let mut out = [0; 64];
+        let first = inflate.inflate(&file, &mut out);
+        let error = first.and_then(|_| inflate.inflate(&[], &mut out)).expect_err("damaged");
+        assert_eq!(error, InflateError { at: 6 });
+    }
+}

@@ -1,0 +1,512 @@
+//! One log over time, on its shard: which file holds a position, what comes after it, what was lost.
+//!
+//! A state machine without file-system calls: the scanner's [`Listing`]s and the engine's reads go in, [`Change`]s and
+//! [`Next`]s come out.
+//!
+//! **Leaving a generation.** Kubelet renames a log before the runtime opens the new one, and the runtime goes on writing
+//! to the renamed file until then. So a view leaves generation G for its successor only when the successor was seen to
+//! have content (or stayed empty for [`GRACE`]) *and* a read that was asked for after that found nothing more in G. What
+//! is written to G later still is told by [`Change::Late`], with the range, and is read out of its order by a view of
+//! its own: `next` goes on answering for every generation that was not released.
+//!
+//! **Deleted files** are read to their end through the open file, while [`Lineage::enforce`] finds them within its
+//! limits; after [`LINGER`] without growth they count as drained.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::{FileRecord, Identity};
+use crate::listing::{Listing, Sighting};
+use crate::open::OpenFile;
+
+/// How long a successor without content holds back the advance.
+pub const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a deleted file may stay without growth before it counts as drained.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Where a view without a checkpoint begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest file.
+    Beginning,
+    /// Behind what there is.
+    End,
+    /// This many bytes before the end, mostly in the middle of a line; compressed files are not counted back into.
+    Last(u64),
+}
+
+/// Why bytes were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostReason {
+    /// The file was truncated before they were read, and no copy was found.
+    Truncated,
+    /// The file was deleted before they were read, and nobody had it open; or it was given up.
+    Deleted,
+}
+
+impl LostReason {
+    /// The label of `ringtail_lost_bytes_total{reason}`.
+    pub fn label(self) -> &'static str {
+        match self {
+            LostReason::Truncated => "truncated",
+            LostReason::Deleted => "deleted",
+        }
+    }
+}
+
+/// What a listing changed. `generation`: in which one; lengths and positions are in uncompressed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants tell their fields")]
+pub enum Change {
+    /// A new generation.
+    Found { generation: u32 },
+    /// There may be more to read in it.
+    Grew { generation: u32 },
+    /// It goes on in another file; positions in it stay.
+    Moved { generation: u32 },
+    /// It grew after a view had left it at `from`: the bytes up to `to` are still to be read.
+    Late { generation: u32, from: u64, to: u64 },
+    /// `bytes` that were not consumed cannot be read any more. Told once for a generation.
+    Lost { generation: u32, reason: LostReason, bytes: u64, path: Arc<Path> },
+}
+
+/// Which state of the lineage a read was asked in; what it found counts only while that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn(u64);
+
+/// What a view has to do next.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the variants tell their fields")]
+pub enum Next {
+    /// Read from `offset`; when there is nothing, say so with [`Lineage::at_end`]. `size_hint`: bytes that were seen from
+    /// there on, at least (of a compressed file, nothing is known: 0). In a compressed file `offset` is a
+    /// position in the inflated bytes.
+    Read { generation: u32, file: Arc<OpenFile>, offset: u64, size_hint: u64, turn: Turn },
+    /// There may be something to read, in a file that is not open: ask the scanner ([`crate::Scanner::reopen`]), then
+    /// [`Lineage::opened`].
+    Reopen { generation: u32, path: Arc<Path> },
+    /// Go on at this place.
+    Advance { generation: u32, offset: u64 },
+    /// Nothing to do before a listing, an event ([`Lineage::wake`]), or that moment.
+    Wait { until: Option<Duration> },
+    /// All there was is read and the files are gone: the lineage may be dropped once everything is acknowledged.
+    Finished,
+}
+
+/// One stretch of a log's contents and where it lies.
+#[derive(Debug)]
+pub struct Generation {
+    /// Its number; later ones have larger numbers.
+    pub number: u32,
+    /// The file that holds it, or held it last.
+    pub identity: Identity,
+    /// Where that file lies or lay.
+    pub path: Arc<Path>,
+    /// Whether that file is compressed.
+    pub gz: bool,
+    /// Uncompressed bytes that were seen (of one only ever seen compressed: the compressed ones).
+    pub size: u64,
+    /// Bytes before this are not wanted.
+    pub begin: u64,
+    open: Option<Handle>,
+    fate: Fate,
+    /// The turn in which its end was found, and where.
+    ended: Option<Turn>,
+    /// How far it was read when a view left it.
+    left: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    file: Arc<OpenFile>,
+    dev: u64,
+    ino: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Present,
+    /// The name is gone, the open file is not.
+    Deleted {
+        since: Duration,
+    },
+    /// Nothing more can be read.
+    Gone,
+}
+
+impl Generation {
+    fn new(sighting: &Sighting) -> Self {
+        let mut generation = Generation {
+            number: sighting.generation,
+            identity: Identity::default(),
+            path: sighting.path.clone(),
+            gz: sighting.gz,
+            size: 0,
+            begin: sighting.begin,
+            open: None,
+            fate: Fate::Present,
+            ended: None,
+            left: None,
+        };
+        generation.take(sighting);
+        generation
+    }
+
+    fn restored(record: FileRecord) -> Self {
+        let FileRecord { generation, identity, size, path, gz } = record;
+        Generation {
+            number: generation,
+            identity,
+            path,
+            gz,
+            size,
+            begin: 0,
+            open: None,
+            fate: Fate::Present,
+            ended: None,
+            left: None,
+        }
+    }
+
+    /// Takes over what a scan saw.
+    fn take(&mut self, sighting: &Sighting) {
+        let Sighting { stat, head, path, gz, file, .. } = sighting;
+        self.identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
+        self.path = path.clone();
+        self.gz = *gz;
+        self.fate = Fate::Present;
+        if !gz || self.size == 0 {
+            self.size = stat.size;
+        }
+        if let (None, Some(file)) = (&self.open, file) {
+            self.open = Some(Handle { file: file.clone(), dev: stat.dev, ino: stat.ino });
+        }
+    }
+
+    /// Whether it is known without reading that nothing follows `offset`.
+    fn known_end(&self, offset: u64) -> bool {
+        self.open.is_none() && !self.gz && offset >= self.size
+    }
+
+    fn lose(&mut self, reason: LostReason, consumed: u64) -> Option<Change> {
+        self.open = None;
+        self.fate = Fate::Gone;
+        let bytes = self.size.saturating_sub(consumed.max(self.begin));
+        (bytes > 0).then(|| Change::Lost { generation: self.number, reason, bytes, path: self.path.clone() })
+    }
+}
+
+/// One log over time. See the module's description.
+#[derive(Debug)]
+pub struct Lineage {
+    id: Arc<Path>,
+    at_start: bool,
+    /// Whether the last listing had no file.
+    gone: bool,
+    turn: u64,
+    /// When the newest generation was first seen.
+    newest_since: Duration,
+    /// Ascending by number.
+    generations: Vec<Generation>,
+    /// Smaller numbers were released.
+    floor: u32,
+}
+
+impl Lineage {
+    /// A lineage that was never seen before. It knows nothing until its first listing.
+    pub fn new(id: Arc<Path>) -> Self {
+        Lineage {
+            id,
+            at_start: true,
+            gone: false,
+            turn: 0,
+            newest_since: Duration::ZERO,
+            generations: Vec::new(),
+            floor: 0,
+        }
+    }
+
+    /// A lineage as a checkpoint has it; the scanner must have been given the same records.
+    pub fn restore(id: Arc<Path>, mut records: Vec<FileRecord>) -> Self {
+        records.sort_by_key(|record| record.generation);
+        let floor = records.first().map_or(0, |record| record.generation);
+        let generations = records.into_iter().map(Generation::restored).collect();
+        Lineage { generations, floor, ..Lineage::new(id) }
+    }
+
+    /// Its name: the path, without symlinks, of the file that is written to.
+    pub fn id(&self) -> &Arc<Path> {
+        &self.id
+    }
+
+    /// The generations that were not released, oldest first.
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// Takes over what a scan saw. `consumed` tells how far a generation was consumed by the slowest of its readers
+    /// (the smallest position that somebody would read from; 0 where nobody began), for what is counted as lost.
+    pub fn apply(&mut self, listing: &Listing, now: Duration, consumed: impl Fn(u32) -> u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.turn == 0 {
+            self.at_start = listing.at_start;
+        }
+        self.turn += 1;
+        self.gone = listing.files.is_empty();
+        for generation in &mut self.generations {
+            if !listing.files.iter().any(|file| file.generation == generation.number) {
+                changes.extend(vanish(generation, listing, now, &consumed));
+            }
+        }
+        for sighting in listing.files.iter().filter(|file| file.generation >= self.floor) {
+            match self.generations.iter_mut().find(|known| known.number == sighting.generation) {
+                Some(known) => see(known, sighting, listing, &consumed, &mut changes),
+                None => {
+                    self.generations.push(Generation::new(sighting));
+                    self.newest_since = now;
+                    changes.push(Change::Found { generation: sighting.generation });
+                }
+            }
+        }
+        self.generations.sort_by_key(|generation| generation.number);
+        changes
+    }
+
+    /// Whether it was there at the first scan, so that a pipeline's `start` concerns it; otherwise a view without a
+    /// checkpoint begins at [`Start::Beginning`].
+    pub fn at_start(&self) -> bool {
+        self.at_start
+    }
+
+    /// Where a view begins; nothing before the first listing that has a file.
+    pub fn begin(&self, start: Start) -> Option<(u32, u64)> {
+        let (oldest, newest) = (self.generations.first()?, self.generations.last()?);
+        match start {
+            Start::Beginning => Some((oldest.number, oldest.begin)),
+            // How much a compressed file holds is not known; what comes next has the next number.
+            Start::End if newest.gz => Some((newest.number + 1, 0)),
+            Start::End => Some((newest.number, newest.size)),
+            Start::Last(bytes) => Some(self.last(bytes, newest)),
+        }
+    }
+
+    fn last(&self, bytes: u64, newest: &Generation) -> (u32, u64) {
+        let mut place = (newest.number + u32::from(newest.gz), 0);
+        let mut missing = bytes;
+        for generation in self.generations.iter().rev().take_while(|generation| !generation.gz) {
+            let offset = generation.size.saturating_sub(missing).max(generation.begin);
+            place = (generation.number, offset);
+            missing = missing.saturating_sub(generation.size - offset);
+            if missing == 0 || offset > 0 {
+                break;
+            }
+        }
+        place
+    }
+
+    /// What a view at `offset` of `generation` has to do at the monotonic time `now`.
+    pub fn next(&mut self, generation: u32, offset: u64, now: Duration) -> Next {
+        let Some(at) = self.generations.iter().position(|known| known.number == generation) else {
+            return self.onward(self.generations.partition_point(|known| known.number <= generation));
+        };
+        let known = &self.generations[at];
+        if known.fate == Fate::Gone {
+            return self.onward(at + 1);
+        }
+        let ended = known.ended == Some(Turn(self.turn)) || known.known_end(offset);
+        if !ended {
+            return self.read(known, offset);
+        }
+        match (self.successor(at + 1), known.fate) {
+            (Some(successor), _) if self.is_ready(successor, now) => {
+                self.generations[at].left = Some(offset);
+                self.onward(at + 1)
+            }
+            (Some(_), _) => Next::Wait { until: Some(self.newest_since + GRACE) },
+            (None, Fate::Deleted { since }) if now >= since + LINGER => Next::Finished,
+            (None, Fate::Deleted { since }) => Next::Wait { until: Some(since + LINGER) },
+            (None, _) => Next::Wait { until: None },
+        }
+    }
+
+    /// Nothing was there to read at `offset`, by a read that was asked for in `turn`. A deleted file that ends before
+    /// what was seen of it was truncated: what that lost comes back.
+    pub fn at_end(&mut self, generation: u32, offset: u64, turn: Turn, now: Duration) -> Option<Change> {
+        let current = Turn(self.turn);
+        let known = self.generations.iter_mut().find(|known| known.number == generation)?;
+        if turn == current {
+            known.ended = Some(turn);
+        }
+        let Fate::Deleted { .. } = known.fate else { return None };
+        if known.gz || offset >= known.size {
+            if offset > known.size {
+                known.size = offset;
+                known.fate = Fate::Deleted { since: now };
+            }
+            return None;
+        }
+        known.lose(LostReason::Truncated, offset)
+    }
+
+    /// An event says that a generation, or all (`None`), may have grown: what was found at its end counts no more.
+    pub fn wake(&mut self, generation: Option<u32>) {
+        for known in &mut self.generations {
+            if generation.is_none_or(|number| number == known.number) {
+                known.ended = None;
+            }
+        }
+    }
+
+    /// The scanner opened a generation's file; a failure needs no call, the next listing tells what became of it.
+    pub fn opened(&mut self, generation: u32, file: Arc<OpenFile>, identity: Identity) {
+        if let Some(known) = self.generations.iter_mut().find(|known| known.number == generation)
+            && known.fate != Fate::Gone
+        {
+            known.open = Some(Handle { file, dev: identity.dev, ino: identity.ino });
+        }
+    }
+
+    /// Closes a generation's file, when it is not deleted: for the bound on open files. Says whether it did.
+    pub fn close(&mut self, generation: u32) -> bool {
+        let known = self.generations.iter_mut().find(|known| known.number == generation);
+        known.is_some_and(|known| known.fate == Fate::Present && known.open.take().is_some())
+    }
+
+    /// Whether a generation's file is open here.
+    pub fn is_open(&self, generation: u32) -> bool {
+        self.generations.iter().any(|known| known.number == generation && known.open.is_some())
+    }
+
+    /// Gives up deleted files that are held longer than `max_age` or, oldest first, beyond `spare` bytes, which it
+    /// lowers by what it goes on holding: `hold_deleted`, over many lineages.
+    pub fn enforce(
+        &mut self,
+        max_age: Duration,
+        spare: &mut u64,
+        now: Duration,
+        consumed: impl Fn(u32) -> u64,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for known in &mut self.generations {
+            let Fate::Deleted { since } = known.fate else { continue };
+            if now.saturating_sub(since) > max_age || known.size > *spare {
+                changes.extend(known.lose(LostReason::Deleted, consumed(known.number)));
+            } else {
+                *spare -= known.size;
+            }
+        }
+        changes
+    }
+
+    /// Drops the generations before `generation`: every reader has left them and nothing of them waits for an
+    /// acknowledgement. What is written to them later is not told any more.
+    pub fn release_before(&mut self, generation: u32) {
+        self.floor = self.floor.max(generation);
+        self.generations.retain(|known| known.number >= generation);
+    }
+
+    /// The generations for the checkpoint, without those of which nothing can be read any more.
+    pub fn records(&self) -> Vec<FileRecord> {
+        let record = |known: &Generation| FileRecord {
+            generation: known.number,
+            identity: known.identity,
+            size: known.size,
+            path: known.path.clone(),
+            gz: known.gz,
+        };
+        self.generations.iter().filter(|known| known.fate != Fate::Gone).map(record).collect()
+    }
+
+    fn read(&self, known: &Generation, offset: u64) -> Next {
+        let size_hint = if known.gz { 0 } else { known.size.saturating_sub(offset) };
+        match &known.open {
+            Some(handle) => Next::Read {
+                generation: known.number,
+                file: handle.file.clone(),
+                offset,
+                size_hint,
+                turn: Turn(self.turn),
+            },
+            None => Next::Reopen { generation: known.number, path: known.path.clone() },
+        }
+    }
+
+    /// The first generation from `at` on that can be read.
+    fn successor(&self, at: usize) -> Option<usize> {
+        (at..self.generations.len()).find(|at| self.generations[*at].fate != Fate::Gone)
+    }
+
+    fn is_ready(&self, successor: usize, now: Duration) -> bool {
+        let followed = self.successor(successor + 1).is_some();
+        followed || self.generations[successor].size > 0 || now >= self.newest_since + GRACE
+    }
+
+    fn onward(&self, at: usize) -> Next {
+        match self.successor(at) {
+            Some(at) => {
+                let known = &self.generations[at];
+                Next::Advance { generation: known.number, offset: known.begin }
+            }
+            None if self.gone => Next::Finished,
+            None => Next::Wait { until: None },
+        }
+    }
+}
+
+/// A known generation that the listing does not have any more.
+fn vanish(
+    known: &mut Generation,
+    listing: &Listing,
+    now: Duration,
+    consumed: impl Fn(u32) -> u64,
+) -> Option<Change> {
+    if known.fate != Fate::Present {
+        return None;
+    }
+    let (dev, ino) = (known.identity.dev, known.identity.ino);
+    let in_place = |file: &Sighting| (file.stat.dev, file.stat.ino) == (dev, ino);
+    if listing.files.iter().any(in_place) {
+        return known.lose(LostReason::Truncated, consumed(known.number));
+    }
+    if known.open.is_none() {
+        return known.lose(LostReason::Deleted, consumed(known.number));
+    }
+    known.fate = Fate::Deleted { since: now };
+    Some(Change::Grew { generation: known.number })
+}
+
+/// A known generation as the listing has it.
+fn see(
+    known: &mut Generation,
+    sighting: &Sighting,
+    listing: &Listing,
+    consumed: impl Fn(u32) -> u64,
+    changes: &mut Vec<Change>,
+) {
+    let generation = known.number;
+    let before = (known.identity.dev, known.identity.ino, known.size);
+    let moved = (before.0, before.1) != (sighting.stat.dev, sighting.stat.ino);
+    if let Some(Handle { dev, ino, .. }) = known.open
+        && (dev, ino) != (sighting.stat.dev, sighting.stat.ino)
+    {
+        // The old file is still worth reading, unless it holds something else now or has nothing more.
+        let reused = listing.files.iter().any(|file| (file.stat.dev, file.stat.ino) == (dev, ino));
+        if reused || consumed(generation) >= known.size {
+            known.open = None;
+        }
+    }
+    known.take(sighting);
+    if moved {
+        changes.push(Change::Moved { generation });
+    }
+    match known.left {
+        Some(from) if !known.gz && known.size > from => {
+            changes.push(Change::Late { generation, from, to: known.size });
+            known.left = Some(known.size);
+        }
+        _ if known.size != before.2 => changes.push(Change::Grew { generation }),
+        _ => {}
+    }
+}

@@ -1,0 +1,61 @@
+//! What a scan is asked for, and what it reports.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_io::Stat;
+
+use crate::identity::Head;
+use crate::open::OpenFile;
+
+/// Which files one pipeline wants.
+#[derive(Clone, Debug, Default)]
+pub struct FileSpec {
+    /// The caller's number for it; comes back in [`Listing::specs`].
+    pub id: u32,
+    /// Absolute paths of files, of directories (all files directly in them), or globs with `*`, `?`, `[a-z]`, `[!a-z]`,
+    /// `{a,b}` and, as a whole component, `**` for any number of directories. `\` makes the next character literal.
+    pub paths: Vec<String>,
+    /// Globs of paths to leave out; what matches a directory leaves out everything below it. They are compared with the
+    /// matched path and with the one without symlinks. A rotated sibling that matches is not begun with; it is read
+    /// nevertheless where what was being read moved there.
+    pub exclude: Vec<String>,
+    /// Files not written to for this long when they are first seen are left out; what is written to them later is read.
+    pub ignore_older: Option<Duration>,
+}
+
+/// One generation of a lineage, in the file where a scan saw it.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Which generation.
+    pub generation: u32,
+    /// Where the file lies, without symlinks.
+    pub path: Arc<Path>,
+    /// Whether it is compressed.
+    pub gz: bool,
+    /// What `stat` told of it.
+    pub stat: Stat,
+    /// How it begins.
+    pub head: Head,
+    /// Bytes before this were there when the file was left out as too old, and are not wanted.
+    pub begin: u64,
+    /// Open, when it is new or somebody has it open; not, when it was closed or the bound on open files forbids it.
+    pub file: Option<Arc<OpenFile>>,
+}
+
+/// All files of one lineage, as a scan saw them.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The lineage: the path, without symlinks, of the file that is written to.
+    pub lineage: Arc<Path>,
+    /// The path that was matched, the one under `/var/log/pods` preferred.
+    pub shown: Arc<Path>,
+    /// The specs that want it, ascending; empty when none does any longer.
+    pub specs: Vec<u32>,
+    /// Whether the lineage was there at the first scan (of a scanner, or after its specs changed), so that `start`
+    /// concerns it. What appears later is read from its beginning.
+    pub at_start: bool,
+    /// Oldest first; the one that is written to is last, where it exists. Empty when the lineage is gone.
+    pub files: Vec<Sighting>,
+}

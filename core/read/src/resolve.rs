@@ -1,0 +1,478 @@
+//! Which file holds which generation: what a look at a lineage's directory means.
+//!
+//! 1. A file that was there before (device, inode) and only grew, with the same head and the same bytes where the shard's
+//!    claim says so, holds what it held. One that shrank, or begins otherwise, holds something else now.
+//! 2. A generation that has lost its file goes on in the first other file that begins like it, reaches as far as was
+//!    consumed, and has the claimed tail; or, while the shard holds the old file open, has all of its contents. First asked
+//!    are files with the same inode (a restart, a remount), then the others (gzip, copytruncate's copy, a moved log).
+//!    The file that is written to is taken for a continuation only with the same inode number.
+//! 3. A rotated file that begins like a generation which still has its file is a copy of it, and waits for 2. Less than
+//!    [`HEAD_BYTES`] can be equal by chance: such a file waits until it is [`QUIET`], then it is new.
+//! 4. Anything else is new, unless it lies before a known file in the order of rotation and was not written to later: then
+//!    it is older than the checkpoint.
+//!
+//! In doubt a file is new: repeated bytes, not lost ones. A directory is listed a second time before a generation
+//! counts as gone, since files are renamed while it is being looked at.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use ringtail_io::{File, Fs, Kind, Stat};
+
+use crate::dirs::Dirs;
+use crate::head::Content;
+use crate::identity::{HEAD_BYTES, Head};
+use crate::open::{OpenFile, OpenFiles};
+use crate::patterns::bytes;
+use crate::siblings::{Suffix, sibling, sort_oldest_first};
+use crate::tracked::{Known, Orphan, Role, Tracked};
+use crate::walk::Trouble;
+
+/// Nanoseconds after the last change in which a short rotated file may still become longer.
+const QUIET: i64 = 5_000_000_000;
+
+/// How often a directory is listed before what it seems to say is believed.
+const LOOKS: usize = 4;
+
+/// What a look needs beside the lineage.
+pub(crate) struct Look<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) files: &'a OpenFiles,
+    pub(crate) wall_ns: i64,
+    /// Older files are left out when a lineage is new.
+    pub(crate) ignore_older_ns: Option<i64>,
+    /// Whether a rotated file is left out.
+    pub(crate) excluded: &'a dyn Fn(&Path) -> bool,
+    pub(crate) troubles: &'a mut Vec<Trouble>,
+    /// `stat` calls made.
+    pub(crate) stats: &'a mut u64,
+}
+
+/// A file of the lineage, as it was found this time.
+struct Seen {
+    path: Arc<Path>,
+    gz: bool,
+    is_base: bool,
+    suffix: Option<Suffix>,
+    stat: Stat,
+}
+
+/// What became of a file.
+enum Verdict {
+    /// The known file at this index, with its new head where that became longer.
+    Same(usize, Option<Head>),
+    New(Candidate),
+    /// Cannot be read.
+    Unreadable,
+}
+
+/// A file that has to be told apart.
+struct Candidate {
+    content: Content,
+    head: Vec<u8>,
+    file: Arc<File>,
+    open: Option<Arc<OpenFile>>,
+    /// Bytes that were left out before it changed.
+    begin: u64,
+}
+
+/// The directory changes while it is being looked at.
+struct Unsteady;
+
+/// Brings a lineage up to date with its directory.
+pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
+    for attempt in 1..=LOOKS {
+        let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
+        let version = match listed {
+            Ok(dir) => dir.version,
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(error) => return look.troubles.push((tracked.dir.clone(), error)),
+        };
+        if attempt == 1 && version == tracked.dir_version && look.unchanged(tracked) {
+            return;
+        }
+        let seen = look.observe(tracked, dirs, version);
+        if look.settle(tracked, seen, attempt).is_ok() {
+            tracked.dir_version = version;
+            return;
+        }
+    }
+}
+
+impl Look<'_> {
+    /// Whether no file of an unchanged directory changed: the quick way through a quiet scan.
+    fn unchanged(&mut self, tracked: &Tracked) -> bool {
+        tracked.files.iter().all(|known| {
+            if known.is_unsettled() {
+                return false;
+            }
+            *self.stats += 1;
+            known.role == Role::Old || self.fs.stat(&known.path).is_ok_and(|stat| stat == known.stat)
+        })
+    }
+
+    /// The lineage's files, oldest first, each once.
+    fn observe(&mut self, tracked: &Tracked, dirs: &mut Dirs, version: u64) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        if version == 0 {
+            return seen;
+        }
+        if let Ok(dir) = dirs.look(&tracked.dir) {
+            for name in dir.siblings(&tracked.base) {
+                let Some(sibling) = sibling(bytes(name)) else { continue };
+                seen.extend(self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix)));
+            }
+        }
+        // Of a rotated name and its `.gz`, the plain one first.
+        seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
+        let last = Suffix::Number(0);
+        sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
+        let gz = bytes(&tracked.base).ends_with(b".gz");
+        seen.extend(self.see(tracked, tracked.key.to_path_buf(), gz, None));
+        let mut ids = std::collections::HashSet::new();
+        let mut unique: Vec<Seen> =
+            seen.into_iter().rev().filter(|s| ids.insert((s.stat.dev, s.stat.ino))).collect();
+        unique.reverse();
+        unique
+    }
+
+    fn see(
+        &mut self,
+        tracked: &Tracked,
+        path: std::path::PathBuf,
+        gz: bool,
+        suffix: Option<Suffix>,
+    ) -> Option<Seen> {
+        *self.stats += 1;
+        let stat = self.fs.stat(&path).ok().filter(|stat| stat.kind == Kind::File)?;
+        let known = tracked.files.iter().find(|known| *known.path == *path);
+        let path = known.map_or_else(|| path.into(), |known| known.path.clone());
+        Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat })
+    }
+
+    /// Works out what each file holds. Until the last attempt, nothing is changed when the directory seems to move.
+    fn settle(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, attempt: usize) -> Result<(), Unsteady> {
+        let mut verdicts = Vec::with_capacity(seen.len());
+        for file in &seen {
+            match self.judge(tracked, file) {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(Unsteady) if attempt < LOOKS => return Err(Unsteady),
+                Err(Unsteady) => verdicts.push(Verdict::Unreadable),
+            }
+        }
+        self.free_copies(tracked, &seen, &mut verdicts)?;
+        let stays = |at: usize| {
+            verdicts.iter().any(|verdict| matches!(verdict, Verdict::Same(same, _) if *same == at))
+        };
+        let orphaned =
+            (0..tracked.files.len()).any(|at| tracked.files[at].generation().is_some() && !stays(at));
+        if orphaned && attempt == 1 {
+            return Err(Unsteady);
+        }
+        self.commit(tracked, seen, verdicts);
+        Ok(())
+    }
+
+    /// Whether a file is one that was there before.
+    fn judge(&mut self, tracked: &Tracked, seen: &Seen) -> Result<Verdict, Unsteady> {
+        let id = (seen.stat.dev, seen.stat.ino);
+        let Some(at) = tracked.files.iter().position(|known| known.id() == id) else {
+            return self.open(seen, Weak::new(), 0);
+        };
+        let known = &tracked.files[at];
+        let same = known.stat == seen.stat && known.gz == seen.gz;
+        match known.role {
+            Role::Old => Ok(Verdict::Same(at, None)),
+            Role::Copies(_) | Role::Ignored | Role::Holds(_) if same => Ok(Verdict::Same(at, None)),
+            Role::Ignored if seen.stat.size >= known.begin && !seen.gz => {
+                self.open(seen, known.open.clone(), known.begin)
+            }
+            Role::Holds(generation)
+                if known.gz == seen.gz && (seen.gz || seen.stat.size >= known.stat.size) =>
+            {
+                let verdict = self.open(seen, known.open.clone(), 0)?;
+                let Verdict::New(candidate) = verdict else { return Ok(Verdict::Same(at, None)) };
+                let claim = tracked.claim(generation);
+                let holds = known.head.begins(&candidate.head)
+                    && (seen.gz
+                        || claim.consumed <= seen.stat.size
+                            && candidate.content.has(claim.tail).unwrap_or(true));
+                match holds {
+                    true => Ok(Verdict::Same(at, Some(Head::new(&candidate.head)))),
+                    false => Ok(Verdict::New(candidate)),
+                }
+            }
+            _ => self.open(seen, known.open.clone(), 0),
+        }
+    }
+
+    /// Copies of a generation that has just lost its file have to be told apart anew.
+    fn free_copies(
+        &mut self,
+        tracked: &Tracked,
+        seen: &[Seen],
+        verdicts: &mut [Verdict],
+    ) -> Result<(), Unsteady> {
+        let held: Vec<u32> = verdicts
+            .iter()
+            .filter_map(|verdict| match verdict {
+                Verdict::Same(at, _) => tracked.files[*at].generation(),
+                _ => None,
+            })
+            .collect();
+        for (file, verdict) in seen.iter().zip(verdicts) {
+            if let Verdict::Same(at, _) = verdict
+                && let Role::Copies(of) = tracked.files[*at].role
+                && !held.contains(&of)
+            {
+                *verdict = self.open(file, Weak::new(), 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file and reads its head. The file that was opened must be the one that was seen.
+    fn open(&mut self, seen: &Seen, held: Weak<OpenFile>, begin: u64) -> Result<Verdict, Unsteady> {
+        let opened = match held.upgrade() {
+            Some(open) => Ok((open.file.clone(), Some(open))),
+            None => self.fs.open(&seen.path).map(|file| (file, None)),
+        };
+        let read = opened.and_then(|(file, open)| {
+            let stat = file.stat()?;
+            let content = Content::new(file.clone(), seen.gz);
+            let head = match content.head() {
+                // It may still be being written, or end here: what there is tells.
+                Err(error) if error.kind() != ErrorKind::InvalidData || !seen.gz => return Err(error),
+                head => head?,
+            };
+            Ok((stat, Candidate { content, head, file, open, begin }))
+        });
+        match read {
+            Ok((stat, _)) if (stat.dev, stat.ino) != (seen.stat.dev, seen.stat.ino) => Err(Unsteady),
+            Ok((_, candidate)) => Ok(Verdict::New(candidate)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Unsteady),
+            Err(error) => {
+                self.troubles.push((seen.path.clone(), error));
+                Ok(Verdict::Unreadable)
+            }
+        }
+    }
+
+    /// Gives every file its role.
+    fn commit(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, verdicts: Vec<Verdict>) {
+        let first = tracked.next == 0 && !tracked.reported;
+        let before: Vec<_> =
+            tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat)).collect();
+        let mut old: Vec<Option<Known>> = std::mem::take(&mut tracked.files).into_iter().map(Some).collect();
+        let mut files: Vec<Option<Known>> = Vec::with_capacity(seen.len());
+        let mut candidates: Vec<Option<Candidate>> = Vec::with_capacity(seen.len());
+        for (file, verdict) in seen.iter().zip(verdicts) {
+            let (known, candidate) = match verdict {
+                Verdict::Same(at, head) => {
+                    let known = old[at].take().expect("each file was seen once");
+                    (Some(self.renew(known, file, head)), None)
+                }
+                Verdict::New(candidate) => (None, Some(candidate)),
+                Verdict::Unreadable => (Some(plain(file, Role::Unreadable)), None),
+            };
+            files.push(known);
+            candidates.push(candidate);
+        }
+        let mut orphans = std::mem::take(&mut tracked.orphans);
+        orphans.extend(old.iter().flatten().filter_map(Option::<Orphan>::from));
+        orphans.sort_by_key(|orphan| orphan.generation);
+        for same_inode in [true, false] {
+            for at in 0..seen.len() {
+                let Some(candidate) = &candidates[at] else { continue };
+                let found = orphans.iter().position(|orphan| {
+                    let same =
+                        (orphan.identity.dev, orphan.identity.ino) == (seen[at].stat.dev, seen[at].stat.ino);
+                    same == same_inode && continues(tracked, orphan, &seen[at], candidate, same)
+                });
+                if let Some(found) = found {
+                    let orphan = orphans.remove(found);
+                    let role = Role::Holds(orphan.generation);
+                    let candidate = candidates[at].take().expect("just seen");
+                    files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, orphan.begin));
+                }
+            }
+        }
+        let known_before = tracked.next;
+        for at in 0..seen.len() {
+            let Some(candidate) = candidates[at].take() else { continue };
+            let role = self.classify(tracked, &seen, at, &candidate, &files, first, known_before);
+            let begin = if role == Role::Ignored { seen[at].stat.size } else { candidate.begin };
+            files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, begin));
+        }
+        tracked.files = files.into_iter().flatten().collect();
+        tracked.set_orphans(orphans);
+        let after = tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat));
+        let handed = tracked.files.iter().any(|known| known.fresh.is_some());
+        tracked.dirty |= handed || !after.eq(before);
+    }
+
+    /// A file that was there before, as it is now.
+    fn renew(&mut self, mut known: Known, seen: &Seen, head: Option<Head>) -> Known {
+        known.path = seen.path.clone();
+        known.stat = seen.stat;
+        known.head = head.unwrap_or(known.head);
+        if known.starved && known.open.strong_count() == 0 {
+            known.starved = false;
+            if let (Some(permit), Ok(file)) = (self.files.permit(), self.fs.open(&known.path)) {
+                let open = Arc::new(OpenFile { file, gz: known.gz, _permit: permit });
+                known.open = Arc::downgrade(&open);
+                known.fresh = Some(open);
+            } else {
+                known.starved = true;
+            }
+        }
+        known
+    }
+
+    /// What a file is that continues no generation which lost its file.
+    #[allow(clippy::too_many_arguments)]
+    fn classify(
+        &mut self,
+        tracked: &mut Tracked,
+        seen: &[Seen],
+        at: usize,
+        candidate: &Candidate,
+        files: &[Option<Known>],
+        first: bool,
+        known_before: u32,
+    ) -> Role {
+        let file = &seen[at];
+        if !file.is_base && candidate.head.is_empty() {
+            return Role::Pending;
+        }
+        if !file.is_base {
+            for known in files.iter().flatten() {
+                let Some(generation) = known.generation() else { continue };
+                match self.is_copy(known, file, candidate) {
+                    Ok(true) if candidate.head.len() == HEAD_BYTES => return Role::Copies(generation),
+                    Ok(true) if self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET => {
+                        return Role::Pending;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let older_than = |known: &Known| {
+            known.generation().is_some_and(|generation| generation < known_before)
+                && file.stat.modified_ns <= known.stat.modified_ns
+        };
+        if files[at + 1..].iter().flatten().any(older_than) {
+            return Role::Old;
+        }
+        if !file.is_base && (self.excluded)(&file.path) {
+            return Role::Old;
+        }
+        let age = self.wall_ns.saturating_sub(file.stat.modified_ns);
+        if first && self.ignore_older_ns.is_some_and(|limit| age > limit) {
+            return Role::Ignored;
+        }
+        tracked.next += 1;
+        Role::Holds(tracked.next - 1)
+    }
+
+    /// Whether a rotated file has the same bytes as a file that holds a generation, as far as it goes.
+    fn is_copy(&self, known: &Known, seen: &Seen, candidate: &Candidate) -> io::Result<bool> {
+        let file = match known.open.upgrade() {
+            Some(open) => open.file.clone(),
+            None => self.fs.open(&known.path)?,
+        };
+        let original = Content::new(file, known.gz);
+        let head = original.head()?;
+        if !head.starts_with(&candidate.head) {
+            return Ok(false);
+        }
+        let len = match seen.gz {
+            true => candidate.content.inflated_len(known.stat.size.saturating_add(1))?.0,
+            false => seen.stat.size,
+        };
+        let end = if known.gz { len } else { len.min(known.stat.size) };
+        Ok(original.tail(end)? == candidate.content.tail(end)?)
+    }
+
+    /// A file in its role, kept open where that serves.
+    fn adopt(
+        &mut self,
+        tracked: &Tracked,
+        seen: &Seen,
+        candidate: Candidate,
+        role: Role,
+        begin: u64,
+    ) -> Known {
+        let mut known = plain(seen, role);
+        known.head = Head::new(&candidate.head);
+        known.begin = begin;
+        let Role::Holds(generation) = role else { return known };
+        if let Some(open) = candidate.open {
+            known.open = Arc::downgrade(&open);
+            known.fresh = Some(open);
+            return known;
+        }
+        let all_read = !seen.is_base && !seen.gz && tracked.claim(generation).consumed >= seen.stat.size;
+        if !all_read {
+            match self.files.permit() {
+                Some(permit) => {
+                    let open = Arc::new(OpenFile { file: candidate.file, gz: seen.gz, _permit: permit });
+                    known.open = Arc::downgrade(&open);
+                    known.fresh = Some(open);
+                }
+                None => known.starved = true,
+            }
+        }
+        known
+    }
+}
+
+fn plain(seen: &Seen, role: Role) -> Known {
+    Known {
+        path: seen.path.clone(),
+        gz: seen.gz,
+        stat: seen.stat,
+        head: Head::default(),
+        role,
+        begin: 0,
+        open: Weak::new(),
+        fresh: None,
+        starved: false,
+    }
+}
+
+/// Whether a generation without a file goes on in this one. What cannot be read does not.
+fn continues(
+    tracked: &Tracked,
+    orphan: &Orphan,
+    seen: &Seen,
+    candidate: &Candidate,
+    same_inode: bool,
+) -> bool {
+    let claim = tracked.claim(orphan.generation);
+    let Candidate { content, head, .. } = candidate;
+    if !orphan.identity.head.begins(head) || (orphan.identity.head.len == 0 && !same_inode) {
+        return false;
+    }
+    let proven = content.reaches(claim.consumed).unwrap_or(false) && content.has(claim.tail).unwrap_or(false);
+    if !proven {
+        return false;
+    }
+    if same_inode {
+        return seen.gz || orphan.gz || seen.stat.size >= orphan.size || claim.tail.len > 0;
+    }
+    if seen.is_base {
+        // A log that is made anew may begin like the old one. The same inode on another device is a remount.
+        return claim.tail.len > 0 && orphan.identity.ino == seen.stat.ino;
+    }
+    if let Some(open) = orphan.open.upgrade().filter(|open| !open.gz)
+        && let Ok(stat) = open.stat()
+        && stat.size >= orphan.size
+    {
+        let whole = Content::new(open.file.clone(), false).tail(stat.size);
+        return content.reaches(stat.size).unwrap_or(false)
+            && matches!((whole, content.tail(stat.size)), (Ok(a), Ok(b)) if a == b);
+    }
+    claim.tail.len > 0 || content.reaches(orphan.size).unwrap_or(false)
+}

@@ -1,0 +1,382 @@
+//! The scanner: from specs to lineages and what changed in them. All its calls may block; it has a thread of its own.
+//!
+//! A quiet scan costs a `stat` for each directory and each file that is not known to be done with. Nothing is opened,
+//! read or hashed before a `stat` says something else than the last one.
+//!
+//! Between scans the caller watches [`Scanner::directories`] and calls [`Scanner::scan_dir`] for those that changed (after
+//! adding a watch, too: what happened before it is not told). Watches may be blind, so that everything is scanned now and
+//! then.
+//!
+//! Hard links within one lineage are one file; two lineages that are linked are two.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_io::{Clock, Fs};
+
+use crate::dirs::Dirs;
+use crate::identity::{Claim, FileRecord, Identity};
+use crate::listing::{FileSpec, Listing};
+use crate::open::{OpenFile, OpenFiles};
+use crate::patterns::{PatternError, Patterns, bytes};
+use crate::resolve::{Look, refresh};
+use crate::siblings::sibling;
+use crate::tracked::Tracked;
+use crate::walk::{Match, Trouble, Walk};
+
+/// Where kubelet keeps the logs: a path below it tells the pod, and is shown where several lead to one file.
+const PODS: &str = "/var/log/pods";
+
+/// Something that a scan could not look at. Told when it begins or changes, not with each scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanError {
+    /// What.
+    pub path: Arc<Path>,
+    /// Why. `QuotaExceeded`: more paths match than are followed.
+    pub kind: ErrorKind,
+}
+
+/// What the last scan cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Time that passed.
+    pub elapsed: Duration,
+    /// Directories listed.
+    pub listed: u64,
+    /// Files asked for their size.
+    pub files: u64,
+}
+
+/// A file that was opened again.
+#[derive(Clone, Debug)]
+pub struct Reopened {
+    /// The open file.
+    pub file: Arc<OpenFile>,
+    /// Which it is.
+    pub identity: Identity,
+}
+
+/// The scanner. See the module's description.
+pub struct Scanner {
+    dirs: Dirs,
+    clock: Arc<dyn Clock>,
+    files: OpenFiles,
+    walk: Walk,
+    lineages: HashMap<Arc<Path>, Tracked>,
+    /// The lineages by their directory.
+    by_dir: HashMap<Arc<Path>, Vec<Arc<Path>>>,
+    /// The state of the walk that `lineages` were taken from.
+    mapped: u64,
+    /// No scan of everything was done since the specs were set.
+    first: bool,
+    errors: HashMap<Arc<Path>, ErrorKind>,
+    new_errors: Vec<ScanError>,
+    cost: Cost,
+}
+
+impl Scanner {
+    /// A scanner for `specs` that opens files within `files`.
+    pub fn new(
+        fs: Arc<dyn Fs>,
+        clock: Arc<dyn Clock>,
+        files: OpenFiles,
+        specs: &[FileSpec],
+    ) -> Result<Self, PatternError> {
+        Ok(Scanner {
+            dirs: Dirs::new(fs, clock.clone()),
+            clock,
+            files,
+            walk: Walk::new(Patterns::new(specs)?),
+            lineages: HashMap::new(),
+            by_dir: HashMap::new(),
+            mapped: 0,
+            first: true,
+            errors: HashMap::new(),
+            new_errors: Vec::new(),
+            cost: Cost::default(),
+        })
+    }
+
+    /// Other specs from the next scan on, which must be one of everything. Lineages that are known stay known; those
+    /// that no spec wants any more are reported without specs.
+    pub fn set_specs(&mut self, specs: &[FileSpec]) -> Result<(), PatternError> {
+        self.walk = Walk::new(Patterns::new(specs)?);
+        (self.mapped, self.first) = (0, true);
+        self.lineages.values_mut().for_each(|tracked| tracked.specs.clear());
+        Ok(())
+    }
+
+    /// What a checkpoint knows of a lineage; before the first scan. It is reported by that scan, whatever is left of it.
+    pub fn restore(&mut self, lineage: &Arc<Path>, records: &[FileRecord], claims: Vec<Claim>) {
+        if let Some(mut tracked) = Tracked::new(lineage.clone(), lineage.clone(), false) {
+            tracked.restore(records, claims);
+            self.track(tracked);
+        }
+    }
+
+    /// How far the shard has come in a lineage, once in a while; replaces what was said before. A claim that is never
+    /// updated is still true, only less helpful: it then takes longer until a truncation is noticed, and a copy is
+    /// recognized by less.
+    pub fn claim(&mut self, lineage: &Path, claims: Vec<Claim>) {
+        if let Some(tracked) = self.lineages.get_mut(lineage) {
+            tracked.claims = claims;
+        }
+    }
+
+    /// Generations before this one are of no interest any more (see [`crate::Lineage::release_before`]).
+    pub fn release_before(&mut self, lineage: &Path, generation: u32) {
+        if let Some(tracked) = self.lineages.get_mut(lineage) {
+            tracked.release_before(generation);
+        }
+    }
+
+    /// The shard has dropped a lineage whose files are gone ([`crate::Next::Finished`]). Says whether it is forgotten here
+    /// too; not when files have appeared since: their listing is on its way or will be.
+    pub fn forget(&mut self, lineage: &Path) -> bool {
+        let gone = self.lineages.get(lineage).is_some_and(|tracked| tracked.files.is_empty());
+        if gone && let Some(tracked) = self.lineages.remove(lineage) {
+            if let Some(keys) = self.by_dir.get_mut(&tracked.dir) {
+                keys.retain(|key| **key != *lineage);
+            }
+            self.mapped = 0;
+        }
+        gone
+    }
+
+    /// Opens the file that holds a generation now. `NotFound` when none does, `ResourceBusy` at the bound on open files
+    /// (idle ones will be closed: ask again). After another error the next scan tells what became of it.
+    pub fn reopen(&mut self, lineage: &Path, generation: u32) -> io::Result<Reopened> {
+        let files = self.lineages.get_mut(lineage).map(|tracked| &mut tracked.files);
+        let known = files.into_iter().flatten().find(|known| known.generation() == Some(generation));
+        let known = known.ok_or(ErrorKind::NotFound)?;
+        let identity = Identity { dev: known.stat.dev, ino: known.stat.ino, head: known.head };
+        if let Some(file) = known.open.upgrade() {
+            return Ok(Reopened { file, identity });
+        }
+        let permit = self.files.permit().ok_or(ErrorKind::ResourceBusy)?;
+        let file = self.dirs.fs.open(&known.path)?;
+        let stat = file.stat()?;
+        if (stat.dev, stat.ino) != known.id() {
+            return Err(ErrorKind::NotFound.into());
+        }
+        let file = Arc::new(OpenFile { file, gz: known.gz, _permit: permit });
+        known.open = Arc::downgrade(&file);
+        known.starved = false;
+        Ok(Reopened { file, identity })
+    }
+
+    /// Looks at everything, and reports the lineages in which something changed since they were reported last.
+    pub fn scan_all(&mut self) -> Vec<Listing> {
+        self.scan(None)
+    }
+
+    /// The same for one directory, without symlinks, as [`Scanner::directories`] names it, and what is new below it.
+    pub fn scan_dir(&mut self, dir: &Path) -> Vec<Listing> {
+        self.scan(Some(dir))
+    }
+
+    /// The directories, without symlinks, in which files come and go that matter: those of lineages, those that patterns
+    /// lead to, and of patterns that lead nowhere yet, the last one that exists.
+    pub fn directories(&self) -> Vec<Arc<Path>> {
+        let lineages =
+            self.lineages.values().filter(|tracked| !tracked.files.is_empty()).map(|tracked| &tracked.dir);
+        let all: BTreeSet<&Arc<Path>> = self.walk.directories().chain(lineages).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// What could not be looked at, as far as it is new.
+    pub fn take_errors(&mut self) -> Vec<ScanError> {
+        std::mem::take(&mut self.new_errors)
+    }
+
+    /// What the last scan cost.
+    pub fn last_cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Lineages that are known.
+    pub fn lineages(&self) -> usize {
+        self.lineages.len()
+    }
+
+    fn scan(&mut self, only: Option<&Path>) -> Vec<Listing> {
+        let (began, listed) = (self.clock.now(), self.dirs.listed);
+        let mut troubles = Vec::new();
+        self.dirs.begin();
+        match only {
+            None => self.walk.scan(&mut self.dirs, &mut troubles),
+            Some(dir) => self.walk.scan_dir(dir, &mut self.dirs, &mut troubles),
+        }
+        let mut changed = Vec::new();
+        if self.mapped != self.walk.version() {
+            changed = self.map(only.is_none());
+            self.mapped = self.walk.version();
+        }
+        let files = match only {
+            None => self.refresh_all(&mut troubles),
+            Some(dir) => {
+                changed.extend(self.by_dir.get(dir).into_iter().flatten().cloned());
+                self.refresh_some(&changed, &mut troubles)
+            }
+        };
+        if only.is_none() {
+            self.dirs.sweep();
+            self.first = false;
+        }
+        self.note(troubles, only.is_none());
+        let elapsed = self.clock.now().saturating_sub(began);
+        self.cost = Cost { elapsed, listed: self.dirs.listed - listed, files };
+        let keys: Option<BTreeSet<Arc<Path>>> = only.map(|_| changed.into_iter().collect());
+        self.listings(keys)
+    }
+
+    fn listings(&mut self, keys: Option<BTreeSet<Arc<Path>>>) -> Vec<Listing> {
+        let specs = &self.walk.patterns().specs;
+        let id = |spec: usize| specs[spec].id;
+        match keys {
+            None => self.lineages.values_mut().filter_map(|tracked| tracked.take_listing(id)).collect(),
+            Some(keys) => {
+                let lineages = &mut self.lineages;
+                keys.iter().filter_map(|key| lineages.get_mut(key)?.take_listing(id)).collect()
+            }
+        }
+    }
+
+    /// Takes the lineages from what the walk found; those that are new or wanted otherwise come back.
+    fn map(&mut self, all: bool) -> Vec<Arc<Path>> {
+        let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::new();
+        let mut matches: Vec<(Arc<Path>, Match)> =
+            self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
+        matches.sort_unstable_by(|a, b| rank(&a.0).cmp(&rank(&b.0)));
+        for (path, found) in matches {
+            let (key, shown) = self.fold(path, &found);
+            let entry = wanted.entry(key).or_insert_with(|| (Vec::new(), shown));
+            entry.0.extend(found.specs);
+        }
+        let mut changed = Vec::new();
+        for (key, (mut specs, shown)) in wanted {
+            specs.sort_unstable();
+            specs.dedup();
+            if !self.lineages.contains_key(&key) {
+                let Some(tracked) = Tracked::new(key.clone(), shown.clone(), self.first && all) else {
+                    continue;
+                };
+                self.track(tracked);
+            }
+            let tracked = self.lineages.get_mut(&key).expect("tracked");
+            if tracked.specs != specs || tracked.shown != shown {
+                (tracked.specs, tracked.shown, tracked.dirty) = (specs, shown, true);
+                changed.push(key);
+            }
+        }
+        if self.first {
+            self.lineages
+                .values_mut()
+                .filter(|tracked| tracked.specs.is_empty())
+                .for_each(|it| it.dirty = true);
+        }
+        changed
+    }
+
+    /// The lineage of a matched path, and the path to show: a rotated file belongs to its base, where that is.
+    fn fold(&mut self, path: Arc<Path>, found: &Match) -> (Arc<Path>, Arc<Path>) {
+        let real = &found.real;
+        if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
+            && let Some(sibling) = sibling(bytes(name))
+        {
+            let base = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(sibling.base);
+            let key: Arc<Path> = dir.join(base).into();
+            let dir: Arc<Path> = dir.into();
+            let known =
+                self.lineages.contains_key(&key) || self.dirs.look(&dir).is_ok_and(|dir| dir.has(base));
+            if known {
+                let shown = if *path == **real { key.clone() } else { path.with_file_name(base).into() };
+                return (key, shown);
+            }
+        }
+        (real.clone(), path)
+    }
+
+    fn track(&mut self, tracked: Tracked) {
+        let keys = self.by_dir.entry(tracked.dir.clone()).or_default();
+        if !keys.contains(&tracked.key) {
+            keys.push(tracked.key.clone());
+        }
+        self.lineages.insert(tracked.key.clone(), tracked);
+    }
+
+    fn refresh_all(&mut self, troubles: &mut Vec<Trouble>) -> u64 {
+        let mut stats = 0;
+        for tracked in self.lineages.values_mut() {
+            look_at(tracked, &mut self.dirs, &self.files, &self.walk, &*self.clock, troubles, &mut stats);
+        }
+        stats
+    }
+
+    fn refresh_some(&mut self, keys: &[Arc<Path>], troubles: &mut Vec<Trouble>) -> u64 {
+        let mut stats = 0;
+        for key in keys {
+            if let Some(tracked) = self.lineages.get_mut(key) {
+                look_at(tracked, &mut self.dirs, &self.files, &self.walk, &*self.clock, troubles, &mut stats);
+            }
+        }
+        stats
+    }
+
+    /// Keeps what is new among the troubles; a scan of everything forgets those that are over.
+    fn note(&mut self, mut troubles: Vec<Trouble>, all: bool) {
+        if self.walk.overflow() {
+            troubles.push((Arc::from(Path::new("/")), ErrorKind::QuotaExceeded.into()));
+        }
+        let mut present = HashMap::new();
+        for (path, error) in troubles {
+            let kind = error.kind();
+            if self.errors.get(&path) != Some(&kind) && present.get(&path) != Some(&kind) {
+                self.new_errors.push(ScanError { path: path.clone(), kind });
+            }
+            present.insert(path, kind);
+        }
+        match all {
+            true => self.errors = present,
+            false => self.errors.extend(present),
+        }
+    }
+}
+
+fn look_at(
+    tracked: &mut Tracked,
+    dirs: &mut Dirs,
+    files: &OpenFiles,
+    walk: &Walk,
+    clock: &dyn Clock,
+    troubles: &mut Vec<Trouble>,
+    stats: &mut u64,
+) {
+    let specs = &walk.patterns().specs;
+    let wanting = tracked.specs.clone();
+    // The most patient spec decides, the others see a little more.
+    let ages: Option<Vec<Duration>> = wanting.iter().map(|spec| specs[*spec].ignore_older).collect();
+    let oldest = ages.and_then(|ages| ages.into_iter().max());
+    let excluded =
+        |path: &Path| !wanting.is_empty() && wanting.iter().all(|spec| specs[*spec].excludes(path));
+    let fs = dirs.fs.clone();
+    let look = Look {
+        fs: &*fs,
+        files,
+        wall_ns: clock.wall_ns(),
+        ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
+        excluded: &excluded,
+        troubles,
+        stats,
+    };
+    refresh(tracked, dirs, look);
+}
+
+/// Which of several paths to a file is shown: the smallest of these. Bases before rotated files.
+fn rank(path: &Path) -> (bool, bool, &Path) {
+    let rotated = path.file_name().is_some_and(|name| sibling(bytes(name)).is_some());
+    (!path.starts_with(PODS), rotated, path)
+}

@@ -1,0 +1,200 @@
+//! A lineage as the scanner knows it: which of its files holds which generation.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use ringtail_io::Stat;
+
+use crate::identity::{Claim, FileRecord, Head, Identity};
+use crate::listing::{Listing, Sighting};
+use crate::open::OpenFile;
+
+/// How many generations without a file are remembered, the newest ones.
+const MAX_ORPHANS: usize = 64;
+
+/// What a file is to its lineage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It holds this generation.
+    Holds(u32),
+    /// It begins as this generation does, which another file holds: a copy, perhaps an unfinished one.
+    Copies(u32),
+    /// Too little to tell (an empty rotated file, a `.gz` that was only begun): looked at again with each scan.
+    Pending,
+    /// Older than what the checkpoint knows, or left out by `exclude`.
+    Old,
+    /// Left out by `ignore_older` until it changes.
+    Ignored,
+    /// Cannot be read: tried again with each scan.
+    Unreadable,
+}
+
+/// A file that is there.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) path: Arc<Path>,
+    pub(crate) gz: bool,
+    pub(crate) stat: Stat,
+    pub(crate) head: Head,
+    pub(crate) role: Role,
+    /// Bytes before this are not wanted.
+    pub(crate) begin: u64,
+    /// Open somewhere.
+    pub(crate) open: Weak<OpenFile>,
+    /// Open and not handed out yet.
+    pub(crate) fresh: Option<Arc<OpenFile>>,
+    /// It should be opened, and the bound on open files did not allow it.
+    pub(crate) starved: bool,
+}
+
+impl Known {
+    pub(crate) fn id(&self) -> (u64, u64) {
+        (self.stat.dev, self.stat.ino)
+    }
+
+    pub(crate) fn generation(&self) -> Option<u32> {
+        match self.role {
+            Role::Holds(generation) => Some(generation),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be something else with the next look, although nothing changes.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.starved || matches!(self.role, Role::Pending | Role::Unreadable)
+    }
+
+    fn sighting(&mut self) -> Option<Sighting> {
+        let generation = self.generation()?;
+        let file = self.fresh.take().or_else(|| self.open.upgrade());
+        let Known { path, gz, stat, head, begin, .. } = self;
+        Some(Sighting {
+            generation,
+            path: path.clone(),
+            gz: *gz,
+            stat: *stat,
+            head: *head,
+            begin: *begin,
+            file,
+        })
+    }
+}
+
+/// A generation without a file: deleted, truncated, or from the checkpoint and not found yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Orphan {
+    pub(crate) generation: u32,
+    pub(crate) identity: Identity,
+    /// Uncompressed bytes that were seen, or compressed ones.
+    pub(crate) size: u64,
+    pub(crate) gz: bool,
+    pub(crate) begin: u64,
+    /// The shard may have it open.
+    pub(crate) open: Weak<OpenFile>,
+}
+
+impl From<&Known> for Option<Orphan> {
+    fn from(known: &Known) -> Self {
+        let Known { stat, head, gz, begin, open, .. } = known;
+        let identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
+        let (size, gz, begin, open) = (stat.size, *gz, *begin, open.clone());
+        known.generation().map(|generation| Orphan { generation, identity, size, gz, begin, open })
+    }
+}
+
+/// A lineage.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    /// `dir` and `base` joined.
+    pub(crate) key: Arc<Path>,
+    pub(crate) dir: Arc<Path>,
+    pub(crate) base: OsString,
+    pub(crate) shown: Arc<Path>,
+    /// Indexes of the specs that want it.
+    pub(crate) specs: Vec<usize>,
+    pub(crate) at_start: bool,
+    /// The number of the next new generation.
+    pub(crate) next: u32,
+    /// Oldest first, the base last.
+    pub(crate) files: Vec<Known>,
+    /// Ascending.
+    pub(crate) orphans: Vec<Orphan>,
+    pub(crate) claims: Vec<Claim>,
+    /// The listing of `dir` that `files` were taken from.
+    pub(crate) dir_version: u64,
+    /// Something is to be reported.
+    pub(crate) dirty: bool,
+    /// Something was ever reported, or the shard knows it from a checkpoint.
+    pub(crate) reported: bool,
+}
+
+impl Tracked {
+    /// A lineage without files; nothing when the path has no name.
+    pub(crate) fn new(key: Arc<Path>, shown: Arc<Path>, at_start: bool) -> Option<Self> {
+        let (dir, base) = (key.parent()?.into(), key.file_name()?.to_owned());
+        Some(Tracked {
+            key,
+            dir,
+            base,
+            shown,
+            specs: Vec::new(),
+            at_start,
+            next: 0,
+            files: Vec::new(),
+            orphans: Vec::new(),
+            claims: Vec::new(),
+            dir_version: 0,
+            dirty: false,
+            reported: false,
+        })
+    }
+
+    /// Takes over what a checkpoint knows.
+    pub(crate) fn restore(&mut self, records: &[FileRecord], claims: Vec<Claim>) {
+        self.orphans = records
+            .iter()
+            .map(|record| {
+                let FileRecord { generation, identity, size, gz, .. } = *record;
+                Orphan { generation, identity, size, gz, begin: 0, open: Weak::new() }
+            })
+            .collect();
+        self.orphans.sort_by_key(|orphan| orphan.generation);
+        self.next = self.orphans.last().map_or(0, |orphan| orphan.generation.saturating_add(1));
+        self.claims = claims;
+        (self.dirty, self.reported) = (true, true);
+    }
+
+    /// How far a generation was consumed, as far as the shard said.
+    pub(crate) fn claim(&self, generation: u32) -> Claim {
+        let found = self.claims.iter().find(|claim| claim.generation == generation);
+        found.copied().unwrap_or(Claim { generation, ..Claim::default() })
+    }
+
+    /// Remembers generations that have no file any more, the newest ones.
+    pub(crate) fn set_orphans(&mut self, mut orphans: Vec<Orphan>) {
+        orphans.sort_by_key(|orphan| orphan.generation);
+        self.orphans = orphans.split_off(orphans.len().saturating_sub(MAX_ORPHANS));
+    }
+
+    pub(crate) fn release_before(&mut self, generation: u32) {
+        self.orphans.retain(|orphan| orphan.generation >= generation);
+        self.claims.retain(|claim| claim.generation >= generation);
+    }
+
+    /// What there is to report, if anything.
+    pub(crate) fn take_listing(&mut self, spec_id: impl Fn(usize) -> u32) -> Option<Listing> {
+        if !std::mem::take(&mut self.dirty) {
+            return None;
+        }
+        let files: Vec<Sighting> = self.files.iter_mut().filter_map(Known::sighting).collect();
+        if files.is_empty() && !self.reported {
+            return None;
+        }
+        self.reported = true;
+        let mut specs: Vec<u32> = self.specs.iter().map(|spec| spec_id(*spec)).collect();
+        specs.sort_unstable();
+        let (lineage, shown, at_start) = (self.key.clone(), self.shown.clone(), self.at_start);
+        Some(Listing { lineage, shown, specs, at_start, files })
+    }
+}

@@ -1,0 +1,425 @@
+//! The walk: from patterns to matched paths, through those directories only in which something can match.
+//!
+//! Each directory on the way is a node with the places that patterns have reached there. A node is worked out again only
+//! when its directory changed. Directories that only literal names lead through are not listed at all.
+//!
+//! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
+//! matched paths.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use ringtail_io::{Kind, Stat};
+
+use crate::dirs::Dirs;
+use crate::patterns::{Component, Patterns};
+
+/// How deep a walk goes.
+const MAX_DEPTH: usize = 128;
+
+/// How many paths may match, over all patterns.
+pub(crate) const MAX_ENTRIES: usize = 1 << 18;
+
+/// How far a pattern was followed: its index, and which component comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    pattern: usize,
+    component: usize,
+}
+
+/// One directory on the way.
+struct Node {
+    places: Arc<[Place]>,
+    /// The directory without symlinks.
+    real: Arc<Path>,
+    stat: Stat,
+    /// The listing that `dirs` and `files` were worked out from; 0 where none was needed.
+    version: u64,
+    /// Itself and all directories above, by device and inode.
+    above: Arc<Vec<(u64, u64)>>,
+    dirs: Vec<Arc<Path>>,
+    files: Vec<Arc<Path>>,
+    /// Whether a name that is not there yet may matter.
+    expects: bool,
+}
+
+/// A path that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Match {
+    /// Indexes into [`Patterns::specs`], ascending.
+    pub(crate) specs: Vec<usize>,
+    /// The path without symlinks.
+    pub(crate) real: Arc<Path>,
+    /// Where the path is a symlink itself: what it led to.
+    link: Option<(u64, u64)>,
+}
+
+/// The walk's memory.
+#[derive(Default)]
+pub(crate) struct Walk {
+    patterns: Patterns,
+    nodes: HashMap<Arc<Path>, Node>,
+    /// The nodes by their directory without symlinks.
+    by_real: HashMap<Arc<Path>, Vec<Arc<Path>>>,
+    matches: HashMap<Arc<Path>, Match>,
+    /// Changes with every change of `matches`.
+    version: u64,
+    /// More paths match than the limit allows.
+    overflow: bool,
+}
+
+/// Something in the way of a walk.
+pub(crate) type Trouble = (Arc<Path>, io::Error);
+
+impl Walk {
+    pub(crate) fn new(patterns: Patterns) -> Self {
+        Walk { patterns, version: 1, ..Walk::default() }
+    }
+
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
+    /// The paths that match.
+    pub(crate) fn matches(&self) -> &HashMap<Arc<Path>, Match> {
+        &self.matches
+    }
+
+    /// Which state `matches` has.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether paths were left out because more than [`MAX_ENTRIES`] match.
+    pub(crate) fn overflow(&self) -> bool {
+        self.overflow
+    }
+
+    /// Directories, without symlinks, in which a new name may matter.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Arc<Path>> {
+        self.nodes.values().filter(|node| node.expects).map(|node| &node.real)
+    }
+
+    /// Looks at everything.
+    pub(crate) fn scan(&mut self, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
+        let root: Arc<Path> = Arc::from(Path::new("/"));
+        let places = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
+        let places = self.close(places.collect());
+        self.visit(vec![(root, places.into(), Arc::default())], true, dirs, troubles);
+        self.check_links(dirs);
+    }
+
+    /// Looks at one directory, by its path without symlinks, and at what is new below.
+    pub(crate) fn scan_dir(&mut self, real: &Path, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
+        let paths = self.by_real.get(real).cloned().unwrap_or_default();
+        let todo = paths.into_iter().filter_map(|path| {
+            let node = self.nodes.get(&path)?;
+            let above = &node.above[..node.above.len() - 1];
+            Some((path, node.places.clone(), Arc::new(above.to_vec())))
+        });
+        self.visit(todo.collect(), false, dirs, troubles);
+    }
+
+    /// Enters the directories and what lies below them: all of it, or only what is new.
+    fn visit(&mut self, mut todo: Vec<Todo>, all: bool, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
+        while let Some((path, places, above)) = todo.pop() {
+            match self.enter(&path, places, &above, dirs, troubles) {
+                Ok(below) => {
+                    let known = |path: &Arc<Path>| self.nodes.contains_key(path);
+                    todo.extend(below.into_iter().filter(|(path, ..)| all || !known(path)));
+                }
+                Err(error) => {
+                    self.forget(&path);
+                    if error.kind() != io::ErrorKind::NotFound {
+                        troubles.push((path, error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings one node up to date; its subdirectories come back.
+    fn enter(
+        &mut self,
+        path: &Arc<Path>,
+        places: Arc<[Place]>,
+        above: &Arc<Vec<(u64, u64)>>,
+        dirs: &mut Dirs,
+        troubles: &mut Vec<Trouble>,
+    ) -> io::Result<Vec<Todo>> {
+        let lists = places.iter().any(|place| !matches!(self.component(*place), Some(Component::Literal(_))));
+        let (stat, version) = match lists {
+            true => dirs.look(path).map(|dir| (dir.stat, dir.version))?,
+            false => (dirs.fs.stat(path)?, 0),
+        };
+        let id = (stat.dev, stat.ino);
+        if above.contains(&id) || above.len() >= MAX_DEPTH {
+            self.forget(path);
+            return Ok(Vec::new());
+        }
+        let known = self.nodes.get(path).filter(|node| (node.stat.dev, node.stat.ino) == id);
+        if let Some(node) = known
+            && node.places == places
+            && lists
+            && node.version == version
+        {
+            return Ok(self.below(node));
+        }
+        let real = match known {
+            Some(node) => node.real.clone(),
+            None => dirs.fs.canonical(path)?.into(),
+        };
+        let mut chain = (**above).clone();
+        chain.push(id);
+        let node = Node {
+            places,
+            real,
+            stat,
+            version,
+            above: Arc::new(chain),
+            dirs: Vec::new(),
+            files: Vec::new(),
+            expects: false,
+        };
+        Ok(self.work_out(path, node, lists, dirs, troubles))
+    }
+
+    /// The subdirectories of a node, as they were worked out.
+    fn below(&self, node: &Node) -> Vec<Todo> {
+        let todo = |path: &Arc<Path>| {
+            let below = self.nodes.get(path)?;
+            Some((path.clone(), below.places.clone(), node.above.clone()))
+        };
+        node.dirs.iter().filter_map(todo).collect()
+    }
+
+    /// Which names of a directory matter, and how.
+    fn work_out(
+        &mut self,
+        path: &Arc<Path>,
+        mut node: Node,
+        lists: bool,
+        dirs: &mut Dirs,
+        troubles: &mut Vec<Trouble>,
+    ) -> Vec<Todo> {
+        let mut below = Vec::new();
+        node.expects = lists;
+        let names: Vec<(OsString, Kind)> = match lists.then(|| dirs.look(path)) {
+            Some(Ok(dir)) => dir.entries.iter().map(|entry| (entry.name.clone(), entry.kind)).collect(),
+            Some(Err(_)) => Vec::new(),
+            None => self.literals(&node.places),
+        };
+        for (name, kind) in names {
+            let (files, deeper) = self.follow(&node.places, &name);
+            if files.is_empty() && deeper.is_empty() {
+                continue;
+            }
+            let child: Arc<Path> = path.join(&name).into();
+            let kind = match kind {
+                Kind::File | Kind::Directory => (kind, None),
+                _ => match dirs.fs.stat(&child) {
+                    Ok(stat) => (stat.kind, (kind != Kind::Other || !lists).then_some((stat.dev, stat.ino))),
+                    Err(error) => {
+                        // A link may come to lead somewhere without a change of this directory.
+                        (node.expects, node.version) = (true, 0);
+                        if error.kind() != io::ErrorKind::NotFound {
+                            troubles.push((child, error));
+                        }
+                        continue;
+                    }
+                },
+            };
+            match kind {
+                (Kind::Directory, _) => {
+                    let places = self.allowed(deeper, &child);
+                    if !places.is_empty() {
+                        node.dirs.push(child.clone());
+                        below.push((child, places.into(), node.above.clone()));
+                    }
+                }
+                (Kind::File, link) => {
+                    node.expects = true;
+                    if self.found(&child, &name, files, link, &node, dirs) {
+                        node.files.push(child);
+                    }
+                }
+                _ => {}
+            }
+        }
+        node.dirs.sort_unstable();
+        node.files.sort_unstable();
+        if let Some(before) = self.take(path) {
+            before
+                .dirs
+                .iter()
+                .filter(|dir| node.dirs.binary_search(dir).is_err())
+                .for_each(|dir| self.forget(dir));
+            before.files.iter().filter(|file| node.files.binary_search(file).is_err()).for_each(|file| {
+                self.version += u64::from(self.matches.remove(file).is_some());
+            });
+        }
+        self.by_real.entry(node.real.clone()).or_default().push(path.clone());
+        self.nodes.insert(path.clone(), node);
+        below
+    }
+
+    /// Notes a matched file; whether some spec wants it.
+    fn found(
+        &mut self,
+        path: &Arc<Path>,
+        name: &OsStr,
+        specs: Vec<usize>,
+        link: Option<(u64, u64)>,
+        node: &Node,
+        dirs: &Dirs,
+    ) -> bool {
+        let known = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
+        let real: Arc<Path> = match (link, known) {
+            (None, _) => node.real.join(name).into(),
+            (Some(_), Some(known)) => known.real.clone(),
+            (Some(_), None) => match dirs.fs.canonical(path) {
+                Ok(real) => real.into(),
+                Err(_) => return false,
+            },
+        };
+        // The directories of the matched path were asked on the way.
+        let excluded = |spec: &usize| {
+            let spec = &self.patterns.specs[*spec];
+            spec.excludes(path) || real != *path && real.ancestors().any(|above| spec.excludes(above))
+        };
+        let specs: Vec<usize> = specs.into_iter().filter(|spec| !excluded(spec)).collect();
+        if specs.is_empty() {
+            return false;
+        }
+        let found = Match { specs, real, link };
+        if self.matches.get(path) != Some(&found) {
+            if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
+                self.overflow = true;
+                return false;
+            }
+            self.matches.insert(path.clone(), found);
+            self.version += 1;
+        }
+        true
+    }
+
+    /// Resolves the symlinks anew that lead to another file than they did.
+    fn check_links(&mut self, dirs: &Dirs) {
+        for (path, found) in &mut self.matches {
+            let Some(link) = &mut found.link else { continue };
+            // A link that leads nowhere for the moment keeps its place: kubelet's do between rename and reopen.
+            let Ok(stat) = dirs.fs.stat(path) else { continue };
+            if *link == (stat.dev, stat.ino) {
+                continue;
+            }
+            let Ok(real) = dirs.fs.canonical(path) else { continue };
+            *link = (stat.dev, stat.ino);
+            if *real != *found.real {
+                found.real = real.into();
+                self.version += 1;
+            }
+        }
+    }
+
+    /// What `name` is to the places of its directory: the specs that want it as a file, and the places below it.
+    fn follow(&self, places: &[Place], name: &OsStr) -> (Vec<usize>, Vec<Place>) {
+        let (mut specs, mut deeper) = (Vec::new(), Vec::new());
+        for &place in places {
+            let pattern = &self.patterns.patterns[place.pattern];
+            let next = Place { component: place.component + 1, ..place };
+            let is_last = next.component == pattern.components.len();
+            match self.component(place) {
+                None => specs.push(pattern.spec),
+                Some(Component::AnyDepth) => {
+                    deeper.push(place);
+                    if is_last {
+                        specs.push(pattern.spec);
+                    }
+                }
+                Some(component) if component.matches(name) => {
+                    if is_last {
+                        specs.push(pattern.spec);
+                    }
+                    if !is_last || pattern.exact {
+                        deeper.push(next);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        specs.sort_unstable();
+        specs.dedup();
+        (specs, self.close(deeper))
+    }
+
+    /// Adds the places behind each `**`, since it may stand for no directory. (Nothing lies behind a last one.)
+    fn close(&self, mut places: Vec<Place>) -> Vec<Place> {
+        let mut at = 0;
+        while let Some(&place) = places.get(at) {
+            let behind = place.component + 1;
+            let ends = behind == self.patterns.patterns[place.pattern].components.len();
+            if matches!(self.component(place), Some(Component::AnyDepth)) && !ends {
+                places.push(Place { component: behind, ..place });
+            }
+            at += 1;
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Without the places whose spec leaves this directory out.
+    fn allowed(&self, mut places: Vec<Place>, dir: &Path) -> Vec<Place> {
+        places.retain(|place| !self.patterns.specs[self.patterns.patterns[place.pattern].spec].excludes(dir));
+        places
+    }
+
+    /// What comes next at a place; nothing at the end of an exact pattern.
+    fn component(&self, place: Place) -> Option<&Component> {
+        self.patterns.patterns[place.pattern].components.get(place.component)
+    }
+
+    /// The names that literal places wait for.
+    fn literals(&self, places: &[Place]) -> Vec<(OsString, Kind)> {
+        let mut names: Vec<_> = places
+            .iter()
+            .filter_map(|place| match self.component(*place) {
+                Some(Component::Literal(name)) => Some((name.clone(), Kind::Symlink)),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        names.dedup_by(|a, b| a.0 == b.0);
+        names
+    }
+
+    /// Takes a node out.
+    fn take(&mut self, path: &Arc<Path>) -> Option<Node> {
+        let node = self.nodes.remove(path)?;
+        if let Some(paths) = self.by_real.get_mut(&node.real) {
+            paths.retain(|known| known != path);
+            if paths.is_empty() {
+                self.by_real.remove(&node.real);
+            }
+        }
+        Some(node)
+    }
+
+    /// Drops a directory and all below it.
+    fn forget(&mut self, path: &Arc<Path>) {
+        let mut todo = vec![path.clone()];
+        while let Some(path) = todo.pop() {
+            let Some(node) = self.take(&path) else { continue };
+            todo.extend(node.dirs);
+            for file in node.files {
+                self.version += u64::from(self.matches.remove(&file).is_some());
+            }
+        }
+    }
+}
+
+/// A directory to enter: its path, the places that patterns reached there, the directories above.
+type Todo = (Arc<Path>, Arc<[Place]>, Arc<Vec<(u64, u64)>>);
