@@ -171,9 +171,8 @@ impl Uring {
         self.free.push(slot);
         let result = usize::try_from(result).map_err(|_| Errno::from_raw_os_error(-result));
         match result {
-            Err(Errno::INTR) => self.missed.push_front(read),
-            // A file system that neither reads without waiting nor calls back.
-            Err(Errno::AGAIN) => self.pools.submit(read),
+            // A file system that neither reads without waiting nor calls back; a ring's worker that was interrupted.
+            Err(Errno::AGAIN | Errno::INTR) => self.pools.submit(read),
             result => events.push(Event::Read { read, result: result.map_err(io::Error::from) }),
         }
     }
