@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::check;
+use crate::demo;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, LogLevel};
@@ -43,6 +44,8 @@ enum Command {
     },
     /// What this node offers: limits, and what to do about them.
     Doctor,
+    /// The agent on container-like logs that it writes itself: live figures, then a verdict.
+    Demo(demo::Args),
 }
 
 /// Runs the command that the arguments of this process ask for.
@@ -57,5 +60,6 @@ fn run(command: Command, common: Common) -> Exit {
     match command {
         Command::Check { file } => check::main(&file, common),
         Command::Doctor => doctor::main(common),
+        Command::Demo(args) => demo::main(&args, common),
     }
 }
