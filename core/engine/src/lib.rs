@@ -1,1 +1,36 @@
-//! Placeholder until its first landing.
+//! One collection: shards that read and parse, batches, routing, cursors, acknowledgements, checkpoints.
+//!
+//! ```text
+//! scanner --listings--> shard: views --chunks--> decoder --records--> open batches --sealed--> outlets
+//!                         ^  positions <--answers------------------------------------------------/
+//!                         \--claims--> scanner        positions --rows--> checkpointer (redb)
+//! ```
+//! [`Engine`] wires them and owns their threads. A shard owns its lineages outright; nothing is shared on its path.
+//!
+//! Never here: what a backend is (an output is an `Outlet`), configuration text, the environment.
+
+mod activity;
+mod buffers;
+mod checkpoint;
+mod checkpointer;
+mod config;
+mod cursor;
+mod engine;
+mod following;
+mod gz;
+mod names;
+mod outbox;
+mod positions;
+mod reading;
+mod row;
+mod scanning;
+mod shard;
+mod sink;
+mod stats;
+mod view;
+mod watches;
+
+pub use checkpoint::CheckpointError;
+pub use config::{BatchLimits, EngineConfig, HoldDeleted, Mode, Pipeline, PipelineOutput};
+pub use engine::{Engine, StartError, StopReport};
+pub use stats::{EngineStats, LagSnapshot, LostReason, PipelineSnapshot};

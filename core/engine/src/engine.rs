@@ -1,0 +1,394 @@
+//! The engine: wires shards, scanner and checkpointer, and owns their threads.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use ringtail_io::{Backend, Clock, Fs, Io, RealClock, RealFs, RealWatch, Watch};
+use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
+use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
+
+use crate::activity::Activity;
+use crate::checkpoint::{self, CheckpointError, Restored};
+use crate::checkpointer::{CheckpointWriter, Checkpointer};
+use crate::config::{EngineConfig, Pipeline};
+use crate::row::{Key, Row};
+use crate::scanning::{Order, Scanning, ShardLink, shard_number};
+use crate::shard::{Message, Running, Shard, ShardParts};
+use crate::stats::{EngineStats, LostReason, Stats};
+
+/// How long the last commit of a stop may take beyond the deadline.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// Why an engine does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The checkpoint cannot be used.
+    Checkpoint(PathBuf, CheckpointError),
+    /// The I/O backend that was asked for cannot be had.
+    Io(String),
+    /// A path or glob of a pipeline is wrong.
+    Pattern(PatternError),
+    /// A thread cannot be started.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Checkpoint(path, error) => write!(
+                f,
+                "cannot use the checkpoint {}: {error}; make the directory writable for this user, or set data_dir \
+                 to one that is",
+                path.display()
+            ),
+            StartError::Io(why) => write!(f, "{why}"),
+            StartError::Pattern(error) => write!(f, "{error}"),
+            StartError::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopReport {
+    /// Every record that was read was answered before the deadline.
+    pub all_answered: bool,
+    /// All positions are on disk (also true where none are kept).
+    pub positions_kept: bool,
+}
+
+/// One running collection.
+pub struct Engine {
+    config: EngineConfig,
+    budget: Budget,
+    open_files: OpenFiles,
+    stats: Arc<Stats>,
+    activity: Arc<Activity>,
+    backend: Backend,
+    links: Vec<ShardLink>,
+    shards: Vec<JoinHandle<()>>,
+    scanner: Option<(Sender<Order>, ringtail_io::Waker, JoinHandle<()>)>,
+    checkpointer: Option<Checkpointer>,
+    known_pipelines: HashSet<Arc<str>>,
+    running: HashMap<u32, Arc<Running>>,
+    last_spec: u32,
+}
+
+/// A shard's ends of its channels, until its thread has them.
+type Ends = (Receiver<Message>, Sender<crate::shard::Answer>, Receiver<crate::shard::Answer>);
+
+impl Engine {
+    /// Starts collecting: opens the checkpoint, starts the threads, begins the first scan.
+    ///
+    /// # Errors
+    /// When the checkpoint or the backend cannot be used, or a pattern is wrong. A damaged checkpoint is set aside
+    /// and is no error.
+    pub fn start(config: EngineConfig, pipelines: Vec<Pipeline>) -> Result<Engine, StartError> {
+        check_patterns(&pipelines)?;
+        let (checkpointer, restored) = open_checkpoint(&config)?;
+        let budget = Budget::new(config.memory);
+        let stats = Arc::new(Stats::default());
+        stats.checkpoint_resets.add(restored.was_reset.into());
+        let shards = config.shards.max(1);
+        let mut engine = Engine {
+            open_files: OpenFiles::new(config.open_files),
+            activity: Arc::new(Activity::new(shards)),
+            backend: Backend { name: "", reason: String::new() },
+            links: Vec::new(),
+            shards: Vec::new(),
+            scanner: None,
+            checkpointer,
+            known_pipelines: restored.pipelines.clone(),
+            running: HashMap::new(),
+            last_spec: 0,
+            budget,
+            stats,
+            config,
+        };
+        let (wishes, wished) = unbounded();
+        engine.start_shards(shards, &restored, &wishes)?;
+        engine.start_scanner(&restored, wished)?;
+        engine.apply(pipelines)?;
+        Ok(engine)
+    }
+
+    /// Runs these pipelines from now on. A pipeline that is equal to one that runs goes on undisturbed; a changed one
+    /// goes on where it stands with its new settings; one that is gone waits for its last answers. Engine settings
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// When a pattern is wrong: then nothing changes.
+    pub fn apply(&mut self, pipelines: Vec<Pipeline>) -> Result<(), StartError> {
+        check_patterns(&pipelines)?;
+        let mut running = HashMap::new();
+        for config in pipelines {
+            let same = self.running.iter().find(|(_, known)| is_same(&known.config, &config));
+            let (id, pipeline) = match same {
+                Some((id, known)) => (*id, known.clone()),
+                None => {
+                    self.last_spec += 1;
+                    (self.last_spec, Arc::new(self.pipeline(config)))
+                }
+            };
+            running.insert(id, pipeline);
+        }
+        self.running = running;
+        self.activity.reset();
+        for link in &self.links {
+            link.tell(Message::Pipelines(self.running.clone()));
+        }
+        if let Some((orders, waker, _)) = &self.scanner {
+            let specs = self.running.iter().map(|(id, pipeline)| spec(*id, &pipeline.config)).collect();
+            // The thread ends after this engine; an error means that it panicked, which was told.
+            if orders.send(Order::Specs(specs)).is_ok() {
+                waker.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// Which backend reads, and why.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
+            pipelines: self.stats.pipelines(),
+            lag: self.stats.lag(),
+            lost_bytes: LostReason::ALL
+                .map(|why| (why.label(), self.stats.lost[why as usize].get()))
+                .to_vec(),
+            memory_bytes: Use::ALL.map(|usage| (usage.label(), self.budget.used(usage) as u64)).to_vec(),
+            open_files: self.open_files.open() as u64,
+            checkpoint_resets: self.stats.checkpoint_resets.get(),
+        }
+    }
+
+    /// Whether everything that is there was read and answered. Lasting only in [`Mode::Once`](crate::Mode::Once).
+    pub fn is_idle(&self) -> bool {
+        self.activity.is_idle()
+    }
+
+    /// Waits for [`is_idle`](Engine::is_idle), at most for `timeout`; says whether it is.
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.activity.wait(timeout)
+    }
+
+    /// Stops: reads no more, hands over what was read, waits until `deadline` from now for the answers, and writes
+    /// the positions.
+    pub fn stop(mut self, deadline: Duration) -> StopReport {
+        let until = Instant::now() + deadline;
+        if let Some((orders, waker, thread)) = self.scanner.take() {
+            if orders.send(Order::Stop).is_ok() {
+                waker.wake();
+            }
+            self.activity.reset();
+            self.links.iter().for_each(|link| link.tell(Message::Drain));
+            let all_answered = self.activity.wait(until.saturating_duration_since(Instant::now()));
+            self.end_shards();
+            // A scan that hangs in the kernel must not hold the stop up: its thread is left to the process's end.
+            if thread.is_finished() || all_answered {
+                join(thread);
+            }
+            let left = until.saturating_duration_since(Instant::now()) + LAST_COMMIT;
+            let positions_kept =
+                self.checkpointer.as_ref().is_none_or(|checkpointer| checkpointer.flush(left));
+            return StopReport { all_answered, positions_kept };
+        }
+        StopReport { all_answered: true, positions_kept: true }
+    }
+
+    fn end_shards(&mut self) {
+        self.links.iter().for_each(|link| link.tell(Message::Stop));
+        self.shards.drain(..).for_each(join);
+    }
+
+    fn pipeline(&self, config: Pipeline) -> Running {
+        let name: Arc<str> = config.name.as_str().into();
+        Running {
+            outputs: config.outputs.iter().map(|output| output.name.as_str().into()).collect(),
+            stats: self.stats.pipeline(&name),
+            has_started: self.known_pipelines.contains(&name),
+            name,
+            config,
+        }
+    }
+
+    fn start_shards(
+        &mut self,
+        count: usize,
+        restored: &Restored,
+        wishes: &Sender<crate::shard::Wish>,
+    ) -> Result<(), StartError> {
+        let slabs = SlabPool::new(&self.budget);
+        let carries = CarryPool::new(&self.budget);
+        let mut rows = split_rows(restored, count);
+        for number in 0..count {
+            let (sender, messages) = unbounded();
+            let (answer, answers) = unbounded();
+            let (ready, started) = bounded(1);
+            let ends: Ends = (messages, answer, answers);
+            let choice = self.config.io;
+            let parts = {
+                let (slabs, carries, open_files) = (slabs.clone(), carries.clone(), self.open_files.clone());
+                let (stats, activity, wishes) = (self.stats.clone(), self.activity.clone(), wishes.clone());
+                let checkpoint =
+                    self.checkpointer.as_ref().map_or_else(CheckpointWriter::none, Checkpointer::writer);
+                let (hold_deleted, mode, was_reset) =
+                    (self.config.hold_deleted, self.config.mode, restored.was_reset);
+                let restored = std::mem::take(&mut rows[number]);
+                move |io: Box<dyn Io>| ShardParts {
+                    number,
+                    io,
+                    clock: Arc::new(RealClock::new()),
+                    slabs,
+                    carries,
+                    open_files,
+                    hold_deleted,
+                    mode,
+                    stats,
+                    messages: ends.0,
+                    answers: (ends.1, ends.2),
+                    wishes,
+                    checkpoint,
+                    restored,
+                    was_reset,
+                    activity,
+                }
+            };
+            let thread = spawn(format!("rt-shard-{number}"), move || {
+                // The ring belongs to the thread that made it.
+                let io = match ringtail_io::open(choice) {
+                    Ok(io) => io,
+                    Err(error) => return drop(ready.send(Err(StartError::Io(error.to_string())))),
+                };
+                let _ = ready.send(Ok((io.backend().clone(), io.waker())));
+                Shard::new(parts(io)).run();
+            })?;
+            self.shards.push(thread);
+            let (backend, waker) = started.recv().map_err(|_| ended_early())??;
+            self.backend = backend;
+            self.links.push(ShardLink { sender, waker });
+        }
+        Ok(())
+    }
+
+    fn start_scanner(
+        &mut self,
+        restored: &Restored,
+        wishes: Receiver<crate::shard::Wish>,
+    ) -> Result<(), StartError> {
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+        let watch: Box<dyn Watch> = Box::new(RealWatch::new().map_err(StartError::Thread)?);
+        let waker = watch.waker();
+        let open_files = self.open_files.clone();
+        let mut scanner = Scanner::new(fs, clock.clone(), open_files, &[]).map_err(StartError::Pattern)?;
+        restore_scanner(&mut scanner, restored);
+        let (orders, ordered) = unbounded();
+        let scanning = Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone());
+        let thread = spawn("rt-scanner".to_owned(), move || scanning.run())?;
+        self.scanner = Some((orders, waker, thread));
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Without `stop`: as after a kill, but for the threads.
+        if let Some((orders, waker, _)) = self.scanner.take() {
+            if orders.send(Order::Stop).is_ok() {
+                waker.wake();
+            }
+            self.end_shards();
+        }
+    }
+}
+
+/// Tells the scanner what the checkpoint knows of every lineage.
+pub(crate) fn restore_scanner(scanner: &mut Scanner, restored: &Restored) {
+    let mut lineages: HashMap<&Arc<Path>, Vec<&Row>> = HashMap::new();
+    for (key, row) in &restored.rows {
+        lineages.entry(&key.lineage).or_default().push(row);
+    }
+    for (lineage, rows) in lineages {
+        // Every row names the files from its own position on: the longest list has them all.
+        let oldest = |row: &&&Row| row.files.first().map(|file| file.generation);
+        let files = rows.iter().min_by_key(oldest).map_or(&[][..], |row| &row.files);
+        scanner.restore(lineage, files, rows.iter().filter_map(|row| claim(row)).collect());
+    }
+}
+
+/// How far a row's cursor had come in the file that its tail lies in.
+fn claim(row: &Row) -> Option<Claim> {
+    let (generation, tail) = row.tail;
+    let in_file = row.streams.iter().filter(|position| position.generation == generation);
+    let consumed = in_file.map(|position| position.offset).max()?;
+    Some(Claim { generation, consumed: consumed.max(tail.end), tail })
+}
+
+/// The rows of each shard's lineages.
+pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> {
+    let mut split: Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> = (0..shards).map(|_| HashMap::new()).collect();
+    for (key, row) in &restored.rows {
+        let shard = &mut split[shard_number(&key.lineage, shards)];
+        shard.entry(key.lineage.clone()).or_default().push((key.clone(), row.clone()));
+    }
+    split
+}
+
+fn open_checkpoint(config: &EngineConfig) -> Result<(Option<Checkpointer>, Restored), StartError> {
+    let Some(data_dir) = &config.data_dir else { return Ok((None, Restored::default())) };
+    let path = data_dir.join(checkpoint::FILE_NAME);
+    let failed = |error| StartError::Checkpoint(path.clone(), error);
+    let (open, restored) = checkpoint::open_or_reset(data_dir).map_err(failed)?;
+    let again = path.clone();
+    let reopen = Box::new(move || checkpoint::open_file(&again).map(|(checkpoint, _)| checkpoint));
+    let checkpointer = Checkpointer::start(open, reopen).map_err(StartError::Thread)?;
+    Ok((Some(checkpointer), restored))
+}
+
+fn check_patterns(pipelines: &[Pipeline]) -> Result<(), StartError> {
+    let specs: Vec<FileSpec> = pipelines.iter().map(|config| spec(0, config)).collect();
+    let scanner = Scanner::new(Arc::new(RealFs), Arc::new(RealClock::new()), OpenFiles::new(0), &specs);
+    scanner.map(drop).map_err(StartError::Pattern)
+}
+
+fn spec(id: u32, config: &Pipeline) -> FileSpec {
+    let Pipeline { paths, exclude, ignore_older, .. } = config;
+    FileSpec { id, paths: paths.clone(), exclude: exclude.clone(), ignore_older: *ignore_older }
+}
+
+/// Whether two configurations mean the same: then the running pipeline need not be disturbed.
+fn is_same(a: &Pipeline, b: &Pipeline) -> bool {
+    let outputs = a.outputs.len() == b.outputs.len()
+        && a.outputs
+            .iter()
+            .zip(&b.outputs)
+            .all(|(a, b)| a.name == b.name && a.batch == b.batch && Arc::ptr_eq(&a.outlet, &b.outlet));
+    outputs
+        && (&a.name, &a.paths, &a.exclude, a.ignore_older) == (&b.name, &b.paths, &b.exclude, b.ignore_older)
+        && (a.input, a.limits, a.flush_after, a.start) == (b.input, b.limits, b.flush_after, b.start)
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)
+}
+
+fn ended_early() -> StartError {
+    StartError::Thread(std::io::Error::other("a shard ended while it started"))
+}
+
+fn join(thread: JoinHandle<()>) {
+    // A panic was told by the panic hook; the stop goes on.
+    let _ = thread.join();
+}

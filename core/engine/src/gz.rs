@@ -1,0 +1,74 @@
+//! Reading inside a `.gz`: compressed bytes come from the file, their contents go the way of all bytes.
+
+use ringtail_io::Read;
+use ringtail_read::{Inflate, InflateError};
+
+use crate::names::{LineageId, ViewId};
+use crate::shard::{Flight, Shard};
+use crate::view::View;
+
+/// How far a view has come in a compressed file.
+pub(crate) struct GzProgress {
+    inflate: Inflate,
+    compressed: u64,
+}
+
+impl GzProgress {
+    /// The progress of `view`, begun anew where it has none: everything before its place is inflated and skipped.
+    pub(crate) fn of(view: &mut View) -> &mut GzProgress {
+        let from = view.read_at();
+        view.gz.get_or_insert_with(|| GzProgress { inflate: Inflate::new(from), compressed: 0 })
+    }
+
+    /// The next compressed byte to read.
+    pub(crate) fn compressed_offset(&self) -> u64 {
+        self.compressed
+    }
+}
+
+impl Shard {
+    /// `n` compressed bytes came: inflates what has room in one large buffer, and has the rest read again.
+    pub(crate) fn inflate(&mut self, id: LineageId, view_id: ViewId, flight: &Flight, read: Read, n: usize) {
+        let Some(view) = self.view_mut(id, view_id) else {
+            return self.buffers.recycle(read.buf, flight.size);
+        };
+        let half_line = view.half_line.take();
+        let bytes = half_line.as_deref().unwrap_or(&[]);
+        let room = self.buffers.large(bytes);
+        let Some(view) = self.view_mut(id, view_id) else {
+            return self.buffers.recycle(read.buf, flight.size);
+        };
+        view.half_line = half_line;
+        let Ok((mut region, at)) = room else {
+            self.buffers.recycle(read.buf, flight.size);
+            return self.stall_without_memory(id, view_id);
+        };
+        let progress = GzProgress::of(view);
+        let done = progress.inflate.inflate(&read.buf[read.at..read.at + n], &mut region[at..]);
+        if let Ok(done) = done {
+            progress.compressed += done.consumed as u64;
+        }
+        self.buffers.recycle(read.buf, flight.size);
+        match done {
+            Ok(done) if done.produced > 0 => {
+                let read = Read { buf: region, at, ..read };
+                self.take_bytes(id, view_id, crate::buffers::ReadSize::Large, read, done.produced);
+            }
+            Ok(_) => {
+                self.buffers.recycle(region, crate::buffers::ReadSize::Large);
+                self.ready.push_back((id, view_id));
+            }
+            Err(error) => {
+                self.buffers.recycle(region, crate::buffers::ReadSize::Large);
+                self.tell_damage(id, &error);
+                self.found_end(id, view_id, flight.turn);
+            }
+        }
+    }
+
+    fn tell_damage(&self, id: LineageId, error: &InflateError) {
+        if let Some(followed) = self.lineages.get(&id) {
+            tracing::error!(lineage = %followed.path.display(), %error, "a compressed log file cannot be read further");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The outbox: one shard's side of one output. Records become open batches, one per lane; a full or due batch is
+//! sealed, takes its credit and is handed over, or waits here, and its lane is blocked, until there is credit.
+//!
+//! Limits: a lane's waiting batches come from at most the reads in flight when it was blocked, since a view whose
+//! lane is blocked does not read.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_memory::{CarryPool, Frozen};
+use ringtail_parse::Decoded;
+use ringtail_record::{Acks, Batch, BatchId, Outlet, Position, Receipt, Record, Sealed, Source};
+
+use crate::config::BatchLimits;
+use crate::cursor::{Ends, Progress};
+use crate::names::CursorId;
+
+/// A batch smaller than this is copied out when slabs run short; a larger one is sealed.
+const COPY_OUT_BYTES: usize = 64 << 10;
+
+/// What a record takes on the wire beside its message and its source's attributes: time, stream, names, braces.
+const RECORD_WIRE_BYTES: usize = 80;
+
+/// What one decoded chunk gives to the outputs.
+pub(crate) struct Delivery<'a> {
+    pub(crate) generation: u32,
+    pub(crate) source: &'a Arc<Source>,
+    pub(crate) chunk: &'a Frozen,
+    pub(crate) joined: &'a [Frozen],
+    pub(crate) records: &'a [Decoded],
+    /// The end of the chunk, with bytes to recognise the file by.
+    pub(crate) tail: (u32, ringtail_read::Tail),
+}
+
+/// Batches that were handed over, with the cursors that wait for their answer.
+pub(crate) type Unanswered = HashMap<BatchId, Vec<CursorId>>;
+
+pub(crate) struct Outbox {
+    outlet: Arc<dyn Outlet>,
+    limits: BatchLimits,
+    lanes: Vec<Lane>,
+    acks: Arc<dyn Acks>,
+}
+
+#[derive(Default)]
+struct Lane {
+    open: Option<Open>,
+    waiting: VecDeque<Open>,
+    blocked_since: Option<Duration>,
+}
+
+struct Open {
+    id: BatchId,
+    batch: Batch,
+    wire_bytes: usize,
+    cursors: Vec<CursorId>,
+    since: Duration,
+}
+
+impl Outbox {
+    pub(crate) fn new(outlet: Arc<dyn Outlet>, limits: BatchLimits, acks: Arc<dyn Acks>) -> Self {
+        let lanes = (0..outlet.lanes().max(1)).map(|_| Lane::default()).collect();
+        Outbox { outlet, limits, lanes, acks }
+    }
+
+    /// Whether this outbox serves `outlet` within `limits`.
+    pub(crate) fn serves(&self, outlet: &Arc<dyn Outlet>, limits: BatchLimits) -> bool {
+        Arc::ptr_eq(&self.outlet, outlet) && self.limits == limits
+    }
+
+    pub(crate) fn lane_of(&self, lineage_hash: u64) -> usize {
+        let lane = lineage_hash % self.lanes.len() as u64;
+        usize::try_from(lane).expect("a lane's number is below a Vec's length")
+    }
+
+    /// Puts all of `delivery` into the batches of `lane` for `cursor`.
+    pub(crate) fn push(
+        &mut self,
+        lane: usize,
+        delivery: &Delivery<'_>,
+        cursor: CursorId,
+        progress: &mut Progress,
+        now: Duration,
+        next_id: &mut BatchId,
+    ) {
+        let record_bytes = RECORD_WIRE_BYTES + delivery.source.wire_len();
+        for run in delivery.records.chunk_by(|a, b| a.home == b.home) {
+            let buffer = match run[0].home.joined() {
+                None => delivery.chunk,
+                Some(number) => &delivery.joined[number],
+            };
+            let mut rest = run;
+            while !rest.is_empty() {
+                let open = self.lanes[lane].open.get_or_insert_with(|| {
+                    *next_id += 1;
+                    Open {
+                        id: *next_id,
+                        batch: Batch::default(),
+                        wire_bytes: 0,
+                        cursors: Vec::new(),
+                        since: now,
+                    }
+                });
+                let (count, ends) = open.fill(&self.limits, rest, delivery.generation, record_bytes);
+                let (now_in, later) = rest.split_at(count);
+                open.batch.append(buffer, delivery.source, now_in.iter().map(record));
+                if progress.pushed(open.id, ends, delivery.tail) {
+                    open.cursors.push(cursor);
+                }
+                if open.is_full(&self.limits) {
+                    self.seal(lane);
+                }
+                rest = later;
+            }
+        }
+    }
+
+    /// Seals what is due at `now`, or everything when `all`, and hands over what there is credit for.
+    pub(crate) fn flush(&mut self, now: Duration, all: bool, unanswered: &mut Unanswered) {
+        for lane in 0..self.lanes.len() {
+            let due = |open: &Open| all || now >= open.since + self.limits.max_delay;
+            if self.lanes[lane].open.as_ref().is_some_and(due) {
+                self.seal(lane);
+            }
+            self.hand_over(lane, now, unanswered);
+        }
+    }
+
+    /// When [`flush`](Outbox::flush) has something to seal; waiting batches are woken by credit instead.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let open = self.lanes.iter().filter_map(|lane| lane.open.as_ref());
+        open.map(|open| open.since + self.limits.max_delay).min()
+    }
+
+    /// Whether batches of `lane` wait for credit.
+    pub(crate) fn is_blocked(&self, lane: usize) -> bool {
+        !self.lanes[lane].waiting.is_empty()
+    }
+
+    /// Since when `lane` has been without credit.
+    pub(crate) fn blocked_since(&self, lane: usize) -> Option<Duration> {
+        self.lanes[lane].blocked_since
+    }
+
+    /// Whether nothing is held here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.open.is_none() && lane.waiting.is_empty())
+    }
+
+    /// Lets slabs go that open and waiting batches pin: small ones are copied out, larger ones sealed.
+    pub(crate) fn relieve(&mut self, carries: &CarryPool) {
+        for lane in 0..self.lanes.len() {
+            let Some(open) = &mut self.lanes[lane].open else { continue };
+            if open.batch.body_bytes() >= COPY_OUT_BYTES || open.batch.copy_out(carries).is_err() {
+                self.seal(lane);
+            }
+        }
+    }
+
+    fn seal(&mut self, lane: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.waiting.extend(lane.open.take());
+    }
+
+    fn hand_over(&mut self, lane: usize, now: Duration, unanswered: &mut Unanswered) {
+        let number = u32::try_from(lane).expect("an output has fewer than 2^32 lanes");
+        let queue_credit = self.outlet.queue_credit(number);
+        let state = &mut self.lanes[lane];
+        while let Some(front) = state.waiting.front() {
+            // A batch larger than the whole share would wait for ever: it takes all there is.
+            let take = |credit: &ringtail_memory::Credit| credit.take(front.wire_bytes.min(credit.limit()));
+            let Some((credit, queued)) = take(self.outlet.credit()).zip(take(queue_credit)) else { break };
+            let Some(Open { id, batch, cursors, .. }) = state.waiting.pop_front() else { break };
+            unanswered.insert(id, cursors);
+            let receipt = Receipt::new(id, self.acks.clone());
+            self.outlet.hand_over(Sealed { batch, lane: number, credit, queued, receipt });
+        }
+        state.blocked_since = match state.waiting.is_empty() {
+            true => None,
+            false => state.blocked_since.or(Some(now)),
+        };
+    }
+}
+
+impl Open {
+    /// How many of `records` go into this batch, at least one, and where the last one of each stream ends.
+    fn fill(
+        &mut self,
+        limits: &BatchLimits,
+        records: &[Decoded],
+        generation: u32,
+        record_bytes: usize,
+    ) -> (usize, Ends) {
+        let room = limits.max_records.saturating_sub(self.batch.len()).max(1);
+        let mut ends = Ends::default();
+        let mut count = 0;
+        for record in records.iter().take(room) {
+            self.wire_bytes += record.len as usize + record_bytes;
+            ends[record.stream.index()] = Some(Position { generation, offset: record.end });
+            count += 1;
+            if self.wire_bytes >= limits.max_bytes {
+                break;
+            }
+        }
+        (count, ends)
+    }
+
+    fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.wire_bytes >= limits.max_bytes || self.batch.len() >= limits.max_records
+    }
+}
+
+/// A record of the batch's table; buffer and source are set on append.
+fn record(decoded: &Decoded) -> Record {
+    let Decoded { time_ns, off, len, stream, flags, .. } = *decoded;
+    Record { time_ns, buffer: 0, off, len, source: 0, stream, flags }
+}

@@ -1,0 +1,406 @@
+//! A shard's reads: from a view that wants bytes to decoded records in the outboxes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memchr::memrchr;
+use ringtail_io::Read;
+use ringtail_memory::Frozen;
+use ringtail_parse::LineEnd;
+use ringtail_read::{Next, OpenFile, Tail, Turn};
+use ringtail_record::Stream;
+
+use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
+use crate::config::Mode;
+use crate::gz::GzProgress;
+use crate::names::{LineageId, ViewId};
+use crate::outbox::Delivery;
+use crate::shard::{Flight, Followed, Shard, Wish};
+use crate::stats::LostReason;
+use crate::view::{Phase, View};
+
+/// How long a file that could not be read is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The error of a read that was cancelled, on Linux.
+const ECANCELED: i32 = 125;
+
+impl Shard {
+    /// Submits reads for the views that want them, in turn: one read each, so that bytes are shared fairly.
+    pub(crate) fn submit_reads(&mut self) {
+        while self.has_room() {
+            let Some((lineage, view)) = self.ready.pop_front() else { return };
+            self.start(lineage, view);
+        }
+    }
+
+    /// Something may be there to read for all views of `lineage`.
+    pub(crate) fn changed(&mut self, lineage: LineageId) {
+        let Some(followed) = self.lineages.get_mut(&lineage) else { return };
+        followed.lineage.wake(None);
+        for view in &mut followed.views {
+            match view.phase {
+                Phase::AtEnd => {
+                    view.phase = Phase::Ready;
+                    self.ready.push_back((lineage, view.id));
+                }
+                Phase::Ready | Phase::Reading | Phase::Stalled => {}
+            }
+        }
+    }
+
+    /// Views that waited for credit or memory try again.
+    pub(crate) fn wake_stalled(&mut self) {
+        for (lineage, view) in std::mem::take(&mut self.stalled) {
+            self.requeue(lineage, view, Phase::Stalled);
+        }
+    }
+
+    /// Views whose time has come try again.
+    pub(crate) fn wake_timed(&mut self, now: Duration) {
+        let due: Vec<_> = self.timers.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, lineage, view) in due {
+            self.requeue(lineage, view, Phase::AtEnd);
+        }
+    }
+
+    fn requeue(&mut self, lineage: LineageId, view: ViewId, from: Phase) {
+        if let Some(view) = self.view_mut(lineage, view)
+            && view.phase == from
+        {
+            view.phase = Phase::Ready;
+            let id = view.id;
+            self.ready.push_back((lineage, id));
+        }
+    }
+
+    pub(crate) fn view_mut(&mut self, lineage: LineageId, view: ViewId) -> Option<&mut View> {
+        self.lineages.get_mut(&lineage)?.views.iter_mut().find(|known| known.id == view)
+    }
+
+    /// What `view` does next: a read, a step to the next file, or rest.
+    fn start(&mut self, id: LineageId, view_id: ViewId) {
+        let now = self.now();
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        if view.phase != Phase::Ready {
+            return;
+        }
+        if self.draining {
+            view.phase = Phase::AtEnd;
+            return;
+        }
+        if view.cursors.iter().any(|cursor| self.sink.blocked_since(*cursor).is_some()) {
+            view.phase = Phase::Stalled;
+            self.stalled.push((id, view_id));
+            return;
+        }
+        if view.until.is_some_and(|until| view.place >= until) {
+            return self.drop_view(id, view_id);
+        }
+        match followed.lineage.next(view.place.generation, view.read_at(), now) {
+            Next::Advance { .. } | Next::Finished if view.until.is_some() => self.drop_view(id, view_id),
+            Next::Read { file, size_hint, turn, .. } => {
+                if size_hint > SMALL_READ as u64 {
+                    view.size = ReadSize::Large;
+                }
+                self.read(id, view_id, &file, turn);
+            }
+            Next::Advance { generation, offset } => self.advance(id, view_id, generation, offset),
+            Next::Reopen { generation, .. } => {
+                let path = followed.path.clone();
+                view.phase = Phase::AtEnd;
+                self.ask(Wish::Reopen(path, generation));
+                self.timers.push((now + RETRY_AFTER, id, view_id));
+            }
+            Next::Wait { until } => {
+                view.phase = Phase::AtEnd;
+                self.timers.extend(until.map(|until| (until, id, view_id)));
+                self.at_rest(id, view_id);
+            }
+            Next::Finished => {
+                view.phase = Phase::AtEnd;
+                self.flush_view(id, view_id, LineEnd::EndOfFile, now);
+                self.finished.insert(id);
+            }
+        }
+    }
+
+    /// At the end for now. When the end is the end, unfinished lines are delivered.
+    fn at_rest(&mut self, id: LineageId, view: ViewId) {
+        if self.parts.mode == Mode::Once {
+            let now = self.now();
+            self.flush_view(id, view, LineEnd::EndOfFile, now);
+        }
+    }
+
+    fn read(&mut self, id: LineageId, view_id: ViewId, file: &Arc<OpenFile>, turn: Turn) {
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        let half_line = view.half_line.as_deref().unwrap_or(&[]);
+        let (size, room) = match view.size {
+            _ if file.gz => (ReadSize::Small, self.buffers.small().map(|region| (region, 0))),
+            ReadSize::Small => (ReadSize::Small, self.buffers.small().map(|region| (region, 0))),
+            ReadSize::Large => (ReadSize::Large, self.buffers.large(half_line)),
+        };
+        let Ok((buf, in_buf)) = room else {
+            view.phase = Phase::Stalled;
+            self.stalled.push((id, view_id));
+            let now = self.now();
+            self.sink.relieve(now, &self.parts.carries);
+            return;
+        };
+        let offset = match file.gz {
+            true => GzProgress::of(view).compressed_offset(),
+            false => view.read_at(),
+        };
+        view.phase = Phase::Reading;
+        let read_id = self.number();
+        self.large_in_flight += usize::from(size == ReadSize::Large);
+        let generation = self.view_mut(id, view_id).map_or(0, |view| view.place.generation);
+        self.flights
+            .insert(read_id, Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn });
+        self.parts.io.read(Read { id: read_id, file: file.file.clone(), offset, buf, at: in_buf });
+    }
+
+    /// A read ended.
+    pub(crate) fn complete(&mut self, read: Read, result: io::Result<usize>) {
+        let Some(flight) = self.flights.remove(&read.id) else { return };
+        self.large_in_flight -= usize::from(flight.size == ReadSize::Large);
+        let (id, view_id) = (flight.lineage, flight.view);
+        let is_current = self.view_mut(id, view_id).is_some_and(|view| {
+            view.phase = Phase::Ready;
+            view.place.generation == flight.generation
+        });
+        if !is_current {
+            // The view was dropped or moved meanwhile: what was read is not wanted.
+            self.buffers.recycle(read.buf, flight.size);
+            return self.ready.push_back((id, view_id));
+        }
+        match result {
+            Ok(0) => {
+                self.buffers.recycle(read.buf, flight.size);
+                self.found_end(id, view_id, flight.turn);
+            }
+            Ok(n) if flight.gz => self.inflate(id, view_id, &flight, read, n),
+            Ok(n) => {
+                self.adapt(id, view_id, flight.size, n);
+                self.take_bytes(id, view_id, flight.size, read, n);
+            }
+            Err(error) => {
+                self.buffers.recycle(read.buf, flight.size);
+                self.failed(id, view_id, &error);
+            }
+        }
+    }
+
+    /// A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
+    fn adapt(&mut self, id: LineageId, view: ViewId, size: ReadSize, n: usize) {
+        let Some(view) = self.view_mut(id, view) else { return };
+        view.size = match size {
+            ReadSize::Small if n == SMALL_READ => ReadSize::Large,
+            ReadSize::Large if n < SMALL_READ => ReadSize::Small,
+            unchanged => unchanged,
+        };
+    }
+
+    pub(crate) fn take_bytes(
+        &mut self,
+        id: LineageId,
+        view_id: ViewId,
+        size: ReadSize,
+        read: Read,
+        n: usize,
+    ) {
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let half_line = followed.views[at].half_line.as_deref().unwrap_or(&[]);
+        match self.buffers.chunk(half_line, read.buf, size, read.at, n) {
+            Ok(chunk) => self.feed(id, view_id, chunk, n),
+            Err(NoMemory) => self.stall_without_memory(id, view_id),
+        }
+    }
+
+    /// The bytes read are not kept: they are read again once there is memory.
+    pub(crate) fn stall_without_memory(&mut self, id: LineageId, view_id: ViewId) {
+        let now = self.now();
+        self.sink.relieve(now, &self.parts.carries);
+        self.forget_longest_idle(view_id);
+        if let Some(view) = self.view_mut(id, view_id) {
+            view.phase = Phase::Stalled;
+            self.stalled.push((id, view_id));
+        }
+    }
+
+    /// Decodes `chunk`, of which `n` bytes are new, and gives its records to the view's cursors.
+    pub(crate) fn feed(&mut self, id: LineageId, view_id: ViewId, mut chunk: Chunk, n: usize) {
+        let (now, wall_ns) = (self.now(), self.parts.clock.wall_ns());
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        followed.active_at = now;
+        let view = &mut followed.views[at];
+        view.fed_at = now;
+        if view.discards_line && !view.discard_line(&mut chunk) {
+            self.ready.push_back((id, view_id));
+            return;
+        }
+        // Before decoding, which changes the bytes.
+        let tail = tail_of(&chunk, view.place.offset);
+        let before = view.stands();
+        self.table.clear();
+        let decoded = view.decoder.decode(chunk.bytes_mut(), view.place, wall_ns, &mut self.table);
+        let Ok(consumed) = decoded else {
+            view.forget(before);
+            return self.stall_without_memory(id, view_id);
+        };
+        let rest = &chunk.bytes()[consumed..];
+        // Without a carry the half line is simply read again: it begins where the view stands.
+        let kept = view.keep_half_line(rest, &self.parts.carries);
+        if let Some(tail) = tail {
+            view.tail = (view.place.generation, tail);
+        }
+        let generation = view.place.generation;
+        view.drop_known(&mut self.table, generation);
+        view.place.offset += consumed as u64;
+        self.deliver(id, view_id, generation, &chunk.freeze(consumed), n as u64, now);
+        match kept {
+            Ok(()) => self.ready.push_back((id, view_id)),
+            Err(_) => self.stall_without_memory(id, view_id),
+        }
+    }
+
+    /// Gives the table's records, which lie in `chunk` and end in `generation`, to the view's cursors. `read`: the
+    /// bytes that came from the file.
+    fn deliver(
+        &mut self,
+        id: LineageId,
+        view_id: ViewId,
+        generation: u32,
+        chunk: &Frozen,
+        read: u64,
+        now: Duration,
+    ) {
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        let table = &mut self.table;
+        self.sink.count(&view.cursors, table, read);
+        self.parts.stats.lose(LostReason::MaxLine, table.lost_line_bytes);
+        self.parts.stats.lose(LostReason::MaxRecord, table.lost_record_bytes);
+        let joined: Vec<Frozen> = table.joined.drain(..).map(Frozen::from).collect();
+        let (source, records, tail) = (&followed.source, &table.records, view.tail);
+        let delivery = Delivery { generation, source, chunk, joined: &joined, records, tail };
+        self.sink.deliver(&view.cursors, &delivery, now);
+        if view.is_unfinished() {
+            self.unfinished.insert((id, view_id));
+        }
+    }
+
+    /// Delivers what is unfinished in a view: the half line as `why` says, and the open partials.
+    pub(crate) fn flush_view(&mut self, id: LineageId, view_id: ViewId, why: LineEnd, now: Duration) {
+        self.flush_line(id, view_id, why, now);
+        for stream in Stream::ALL {
+            let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+            let Ok(empty) = self.buffers.packed(&[], &[]) else { return };
+            self.table.clear();
+            if let Some(end) = followed.views[at].decoder.flush_partial(stream, &mut self.table) {
+                followed.views[at].drop_known(&mut self.table, end.generation);
+                self.deliver(id, view_id, end.generation, &empty.freeze(0), 0, now);
+            }
+        }
+    }
+
+    /// Delivers the half line of a view, if it is one that may be delivered.
+    fn flush_line(&mut self, id: LineageId, view_id: ViewId, why: LineEnd, now: Duration) {
+        let wall_ns = self.parts.clock.wall_ns();
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        if !view.is_unfinished() {
+            return;
+        }
+        let half_line = view.half_line.as_deref().unwrap_or(&[]);
+        let Ok(mut chunk) = self.buffers.packed(half_line, &[]) else { return };
+        let before = view.stands();
+        self.table.clear();
+        let flushed = view.decoder.flush_line(chunk.bytes_mut(), view.place, wall_ns, &mut self.table, why);
+        let Ok(consumed) = flushed else { return view.forget(before) };
+        if consumed > 0 {
+            view.half_line = None;
+        }
+        let generation = view.place.generation;
+        view.drop_known(&mut self.table, generation);
+        view.place.offset += consumed as u64;
+        self.deliver(id, view_id, generation, &chunk.freeze(consumed), 0, now);
+    }
+
+    /// Delivers what has been unfinished for longer than `flush_after`.
+    pub(crate) fn flush_unfinished(&mut self, now: Duration) {
+        let Shard { unfinished, lineages, .. } = self;
+        let mut due = Vec::new();
+        unfinished.retain(|(id, view_id)| {
+            let Some((followed, at)) = find(lineages, *id, *view_id) else { return false };
+            let view = &followed.views[at];
+            let is_due = view.phase == Phase::AtEnd && now >= view.fed_at + view.lens.flush_after;
+            if is_due {
+                due.push((*id, *view_id));
+            }
+            view.is_unfinished() && !is_due
+        });
+        for (id, view_id) in due {
+            self.flush_view(id, view_id, LineEnd::Timeout, now);
+        }
+    }
+
+    pub(crate) fn found_end(&mut self, id: LineageId, view_id: ViewId, turn: Turn) {
+        let now = self.now();
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let (generation, offset) = (followed.views[at].place.generation, followed.views[at].read_at());
+        let lost = followed.lineage.at_end(generation, offset, turn, now);
+        self.ready.push_back((id, view_id));
+        if let Some(change) = lost {
+            self.take_change(id, change);
+        }
+    }
+
+    /// Leaves a file for the next one: its last line has ended, newline or not; open partials go on.
+    fn advance(&mut self, id: LineageId, view_id: ViewId, generation: u32, offset: u64) {
+        let now = self.now();
+        if self.view_mut(id, view_id).is_some_and(|view| view.half_line.is_some()) {
+            self.flush_line(id, view_id, LineEnd::EndOfFile, now);
+        }
+        let Some(view) = self.view_mut(id, view_id) else { return };
+        view.place = ringtail_record::Position { generation, offset };
+        view.half_line = None;
+        view.gz = None;
+        self.ready.push_back((id, view_id));
+    }
+
+    fn failed(&mut self, id: LineageId, view_id: ViewId, error: &io::Error) {
+        let now = self.now();
+        let Some(followed) = self.lineages.get(&id) else { return };
+        // A cancelled read has no errno's kind of its own; nothing was wrong with the file.
+        if error.raw_os_error() != Some(ECANCELED) {
+            tracing::warn!(file = %followed.path.display(), %error, "cannot read a log file; trying again");
+        }
+        if let Some(view) = self.view_mut(id, view_id) {
+            view.phase = Phase::AtEnd;
+            self.timers.push((now + RETRY_AFTER, id, view_id));
+        }
+    }
+}
+
+/// A view and the lineage it belongs to, found by their numbers.
+pub(crate) fn find(
+    lineages: &mut std::collections::HashMap<LineageId, Followed>,
+    id: LineageId,
+    view: ViewId,
+) -> Option<(&mut Followed, usize)> {
+    let followed = lineages.get_mut(&id)?;
+    let at = followed.views.iter().position(|known| known.id == view)?;
+    Some((followed, at))
+}
+
+/// The bytes before the end of the last whole line of `chunk`, which begins at `offset` of its file.
+fn tail_of(chunk: &Chunk, offset: u64) -> Option<Tail> {
+    let bytes = chunk.bytes();
+    let end = memrchr(b'\n', bytes)? + 1;
+    Some(Tail::new(offset + end as u64, &bytes[..end]))
+}

@@ -1,0 +1,202 @@
+//! One row of the checkpoint: where one (pipeline, output, lineage) stands, and who its files are.
+//!
+//! Key: pipeline, 0x00, output, 0x00, lineage path (names cannot contain a NUL byte). Value, little-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | version, [`VERSION`] |
+//! | 3 x (4 + 8) | position per stream: generation, offset |
+//! | 4 + 8 + 4 + 8 | tail: generation, end, length, hash |
+//! | 4 | number of files, then for each: |
+//! | 4 + 8 + 8 + 4 + 8 + 8 + 1 | generation, device, inode, head length, head hash, size, 1 if `.gz` |
+//! | 4 + n | path length, path |
+//! | 8 | xxh3 of all before: redb's page checksums are checked on opening only |
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use ringtail_read::{FileRecord, Head, Identity, Tail};
+use ringtail_record::Position;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::cursor::Streams;
+
+/// The version of the value's layout.
+const VERSION: u8 = 1;
+
+/// Which (pipeline, output, lineage) a row is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) pipeline: Arc<str>,
+    pub(crate) output: Arc<str>,
+    pub(crate) lineage: Arc<Path>,
+}
+
+/// What a row says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// From where a restart goes on.
+    pub(crate) streams: Streams,
+    /// Bytes to recognise the file by, with their generation.
+    pub(crate) tail: (u32, Tail),
+    /// The files from the smallest position on.
+    pub(crate) files: Vec<FileRecord>,
+}
+
+/// The bytes are not a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
+
+impl Key {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let lineage = self.lineage.as_os_str().as_bytes();
+        [self.pipeline.as_bytes(), self.output.as_bytes(), lineage].join(&0)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Key, Damaged> {
+        let mut parts = bytes.splitn(3, |byte| *byte == 0);
+        let mut part = || parts.next().ok_or(Damaged);
+        let text = |bytes| std::str::from_utf8(bytes).map(Arc::from).map_err(|_| Damaged);
+        let (pipeline, output) = (text(part()?)?, text(part()?)?);
+        let lineage = Path::new(OsStr::from_bytes(part()?)).into();
+        Ok(Key { pipeline, output, lineage })
+    }
+}
+
+impl Row {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        for position in self.streams {
+            out.extend(position.generation.to_le_bytes());
+            out.extend(position.offset.to_le_bytes());
+        }
+        let (generation, tail) = self.tail;
+        out.extend(generation.to_le_bytes());
+        out.extend(tail.end.to_le_bytes());
+        out.extend(tail.len.to_le_bytes());
+        out.extend(tail.hash.to_le_bytes());
+        out.extend(length(self.files.len()));
+        for file in &self.files {
+            encode_file(file, &mut out);
+        }
+        out.extend(xxh3_64(&out).to_le_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Row, Damaged> {
+        let (body, sum) = bytes.split_last_chunk::<8>().ok_or(Damaged)?;
+        if xxh3_64(body) != u64::from_le_bytes(*sum) {
+            return Err(Damaged);
+        }
+        let mut from = Reader(body);
+        if from.u8()? != VERSION {
+            return Err(Damaged);
+        }
+        let mut streams = Streams::default();
+        for position in &mut streams {
+            *position = Position { generation: from.u32()?, offset: from.u64()? };
+        }
+        let tail = (from.u32()?, Tail { end: from.u64()?, len: from.u32()?, hash: from.u64()? });
+        let count = from.u32()?;
+        let files = (0..count).map(|_| decode_file(&mut from)).collect::<Result<_, _>>()?;
+        if from.0.is_empty() { Ok(Row { streams, tail, files }) } else { Err(Damaged) }
+    }
+}
+
+fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
+    let Identity { dev, ino, head } = file.identity;
+    out.extend(file.generation.to_le_bytes());
+    out.extend(dev.to_le_bytes());
+    out.extend(ino.to_le_bytes());
+    out.extend(head.len.to_le_bytes());
+    out.extend(head.hash.to_le_bytes());
+    out.extend(file.size.to_le_bytes());
+    out.push(file.gz.into());
+    let path = file.path.as_os_str().as_bytes();
+    out.extend(length(path.len()));
+    out.extend(path);
+}
+
+fn decode_file(from: &mut Reader<'_>) -> Result<FileRecord, Damaged> {
+    let generation = from.u32()?;
+    let (dev, ino) = (from.u64()?, from.u64()?);
+    let head = Head { len: from.u32()?, hash: from.u64()? };
+    let (size, gz) = (from.u64()?, from.u8()? != 0);
+    let len = usize::try_from(from.u32()?).map_err(|_| Damaged)?;
+    let path = Path::new(OsStr::from_bytes(from.take(len)?)).into();
+    Ok(FileRecord { generation, identity: Identity { dev, ino, head }, size, path, gz })
+}
+
+fn length(n: usize) -> [u8; 4] {
+    u32::try_from(n).expect("paths and file lists are far below 4 GiB").to_le_bytes()
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
+        let (front, rest) = self.0.split_at_checked(n).ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(front)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
+        let (front, rest) = self.0.split_first_chunk::<N>().ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(*front)
+    }
+
+    fn u8(&mut self) -> Result<u8, Damaged> {
+        self.array().map(|[byte]: [u8; 1]| byte)
+    }
+
+    fn u32(&mut self) -> Result<u32, Damaged> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Damaged> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row() -> impl Strategy<Value = Row> {
+        let position =
+            (any::<u32>(), any::<u64>()).prop_map(|(generation, offset)| Position { generation, offset });
+        let file = (any::<[u32; 2]>(), any::<[u64; 4]>(), any::<bool>(), "[a-z/]{0,40}").prop_map(
+            |(a, b, gz, path)| {
+                let identity = Identity { dev: b[0], ino: b[1], head: Head { len: a[0], hash: b[2] } };
+                FileRecord { generation: a[1], identity, size: b[3], path: Path::new(&path).into(), gz }
+            },
+        );
+        let tail = any::<(u32, u64, u32, u64)>().prop_map(|(g, end, len, hash)| (g, Tail { end, len, hash }));
+        ([position.clone(), position.clone(), position], tail, prop::collection::vec(file, 0..5))
+            .prop_map(|(streams, tail, files)| Row { streams, tail, files })
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_comes_back_and_one_flipped_bit_is_damage(row in row(), at in any::<prop::sample::Index>(), bit in 0u32..8) {
+            let bytes = row.encode();
+            prop_assert_eq!(Row::decode(&bytes), Ok(row));
+            let mut flipped = bytes.clone();
+            flipped[at.index(bytes.len())] ^= 1 << bit;
+            prop_assert_eq!(Row::decode(&flipped), Err(Damaged));
+            prop_assert_eq!(Row::decode(&bytes[..at.index(bytes.len())]), Err(Damaged));
+        }
+
+        #[test]
+        fn a_key_comes_back(names in prop::array::uniform3("[^\0]{1,20}")) {
+            let [pipeline, output, lineage] = names;
+            let key = Key { pipeline: pipeline.into(), output: output.into(), lineage: Path::new(&lineage).into() };
+            prop_assert_eq!(Key::decode(&key.encode()), Ok(key));
+        }
+    }
+}

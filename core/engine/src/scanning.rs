@@ -1,0 +1,243 @@
+//! The scanner's thread: it lists, opens and recognises files, since any of that may block, and tells the shards.
+//!
+//! Limits: a look at everything every [`RESCAN_EVERY`]; in between the directories that inotify reports, not sooner than
+//! [`GATHER`] after the first report, and never more often than a tenth of the time that looking takes.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use ringtail_io::{Clock, Event, Interest, Waker, Watch, WatchId};
+use ringtail_read::{FileSpec, Listing, Reopened, Scanner};
+
+use crate::following::hash_of;
+use crate::shard::{Message, Wish};
+
+/// How often everything is looked at, for what no watch tells.
+const RESCAN_EVERY: Duration = Duration::from_secs(2);
+
+/// How long changes are gathered before a directory is listed.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Looking takes at most one part in this many of the thread's time, or the machine's one core with many files.
+const SHARE: u32 = 10;
+
+/// What the scanner's thread is told.
+pub(crate) enum Order {
+    /// Look for these from now on, then tell the shards that all was seen.
+    Specs(Vec<FileSpec>),
+    /// End.
+    Stop,
+}
+
+/// A way to a shard.
+#[derive(Clone)]
+pub(crate) struct ShardLink {
+    pub(crate) sender: Sender<Message>,
+    pub(crate) waker: Waker,
+}
+
+impl ShardLink {
+    pub(crate) fn tell(&self, message: Message) {
+        // A shard ends after the scanner; an error means that it panicked, which was told.
+        if self.sender.send(message).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+/// The scanner with its watches and its ways to the shards.
+pub(crate) struct Scanning {
+    pub(crate) scanner: Scanner,
+    pub(crate) watch: Box<dyn Watch>,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) wishes: Receiver<Wish>,
+    pub(crate) shards: Vec<ShardLink>,
+    pub(crate) watched: HashMap<Arc<Path>, Option<WatchId>>,
+    pub(crate) by_id: HashMap<WatchId, Arc<Path>>,
+    pub(crate) dirty: HashSet<Arc<Path>>,
+    /// No look at anything before this.
+    pub(crate) not_before: Duration,
+    pub(crate) rescan_at: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stopped: bool,
+    events: Vec<Event>,
+}
+
+impl Scanning {
+    pub(crate) fn new(
+        scanner: Scanner,
+        watch: Box<dyn Watch>,
+        clock: Arc<dyn Clock>,
+        (orders, wishes): (Receiver<Order>, Receiver<Wish>),
+        shards: Vec<ShardLink>,
+    ) -> Self {
+        Scanning {
+            scanner,
+            watch,
+            orders,
+            wishes,
+            shards,
+            watched: HashMap::new(),
+            by_id: HashMap::new(),
+            dirty: HashSet::new(),
+            not_before: Duration::ZERO,
+            rescan_at: Duration::MAX,
+            clock,
+            stopped: false,
+            events: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.stopped {
+            self.step(RESCAN_EVERY);
+        }
+    }
+
+    /// One turn: takes what came in, looks at what is due, waits for at most `longest`.
+    pub(crate) fn step(&mut self, longest: Duration) {
+        self.take_wishes();
+        self.take_orders();
+        let now = self.clock.now();
+        if now >= self.rescan_at {
+            self.look_at_all(now);
+        } else if !self.dirty.is_empty() && now >= self.not_before {
+            self.look_at_dirty();
+        }
+        self.wait(longest);
+    }
+
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Specs(specs) => {
+                    if let Err(error) = self.scanner.set_specs(&specs) {
+                        // The engine checks patterns before it sends them.
+                        tracing::error!(%error, "a pipeline's paths cannot be used");
+                    }
+                    self.look_at_all(self.clock.now());
+                    self.shards.iter().for_each(|shard| shard.tell(Message::Scanned));
+                }
+                Order::Stop => self.stopped = true,
+            }
+        }
+    }
+
+    fn take_wishes(&mut self) {
+        while let Ok(wish) = self.wishes.try_recv() {
+            match wish {
+                Wish::Claims(lineage, claims) => self.scanner.claim(&lineage, claims),
+                Wish::Release(lineage, generation) => self.scanner.release_before(&lineage, generation),
+                Wish::Forget(lineage) => drop(self.scanner.forget(&lineage)),
+                Wish::Reopen(lineage, generation) => self.reopen(&lineage, generation),
+            }
+        }
+    }
+
+    fn reopen(&mut self, lineage: &Arc<Path>, generation: u32) {
+        // Without success the shard asks again, or a listing tells it what became of the file.
+        if let Ok(Reopened { file, identity }) = self.scanner.reopen(lineage, generation) {
+            self.shard_of(lineage).tell(Message::Opened(lineage.clone(), generation, file, identity));
+        }
+    }
+
+    fn look_at_all(&mut self, now: Duration) {
+        self.dirty.clear();
+        let listings = self.scanner.scan_all();
+        self.rescan_at = now + RESCAN_EVERY;
+        self.report(listings);
+    }
+
+    fn look_at_dirty(&mut self) {
+        let mut listings = Vec::new();
+        for directory in std::mem::take(&mut self.dirty) {
+            listings.extend(self.scanner.scan_dir(&directory));
+        }
+        self.report(listings);
+    }
+
+    /// Tells the shards what was seen, and what could not be.
+    fn report(&mut self, listings: Vec<Listing>) {
+        let before = self.clock.now();
+        for error in self.scanner.take_errors() {
+            tracing::warn!(path = %error.path.display(), error = %error.kind, "cannot look at a log file or directory");
+        }
+        let mut by_shard: Vec<Vec<Listing>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for listing in listings {
+            by_shard[shard_number(&listing.lineage, self.shards.len())].push(listing);
+        }
+        for (shard, listings) in self.shards.iter().zip(by_shard) {
+            if !listings.is_empty() {
+                shard.tell(Message::Listings(listings));
+            }
+        }
+        self.watch_directories();
+        let now = self.clock.now();
+        let cost = self.scanner.last_cost().elapsed + (now - before);
+        self.not_before = now + GATHER.max(cost * (SHARE - 1));
+    }
+
+    fn shard_of(&self, lineage: &Path) -> &ShardLink {
+        &self.shards[shard_number(lineage, self.shards.len())]
+    }
+
+    /// Watches the directories that the scanner names, and only these.
+    fn watch_directories(&mut self) {
+        let wanted = self.scanner.directories();
+        let gone: HashSet<Arc<Path>> = self.watched.keys().cloned().collect();
+        let gone = wanted.iter().fold(gone, |mut gone, path| {
+            gone.remove(path);
+            gone
+        });
+        for path in gone {
+            if let Some(Some(id)) = self.watched.remove(&path) {
+                self.by_id.remove(&id);
+                self.watch.unwatch(id);
+            }
+        }
+        for path in wanted {
+            if !self.watched.contains_key(&path) {
+                // What cannot be watched is seen by the next look at everything.
+                let id = self.watch.watch(&path, Interest::Entries).ok();
+                self.by_id.extend(id.map(|id| (id, path.clone())));
+                self.watched.insert(path, id);
+            }
+        }
+    }
+
+    fn wait(&mut self, longest: Duration) {
+        let now = self.clock.now();
+        let due = if self.dirty.is_empty() { self.rescan_at } else { self.not_before.min(self.rescan_at) };
+        let wait = if self.stopped { Duration::ZERO } else { due.saturating_sub(now).min(longest) };
+        let mut events = std::mem::take(&mut self.events);
+        self.watch.wait(wait, &mut events);
+        for event in events.drain(..) {
+            match event {
+                Event::Changed { watch, .. } => self.dirty.extend(self.by_id.get(&watch).cloned()),
+                Event::Unwatched { watch } => {
+                    if let Some(path) = self.by_id.remove(&watch) {
+                        self.watched.remove(&path);
+                        self.dirty.insert(path);
+                    }
+                }
+                Event::Overflow => self.rescan_at = Duration::ZERO,
+                Event::Read { .. } => {}
+            }
+        }
+        self.events = events;
+        if !self.dirty.is_empty() {
+            self.not_before = self.not_before.max(now);
+        }
+    }
+}
+
+/// The shard that a lineage belongs to.
+pub(crate) fn shard_number(lineage: &Path, shards: usize) -> usize {
+    // The low bits choose the lane.
+    let number = (hash_of(lineage) >> 32) % shards as u64;
+    usize::try_from(number).expect("below the number of shards")
+}

@@ -1,0 +1,375 @@
+//! A shard: one thread with one ring and its own lineages. Its loop is the picture of the design:
+//!
+//! ```text
+//! listings -> lineages -> views -> reads -> decoded chunks -> open batches -> outlets
+//!                                                               answers  -> positions -> checkpoint
+//! ```
+//! No lock is taken here but the slab pool's, once per MiB; what crosses threads are messages in, batches out,
+//! answers in, and rows of the checkpoint out.
+//!
+//! Limits: [`READS_IN_FLIGHT`] and [`LARGE_IN_FLIGHT`] reads at a time; a view has one of them at most.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use ringtail_io::{Clock, Event, Io, ReadId, Waker};
+use ringtail_memory::{CarryPool, SlabPool};
+use ringtail_parse::Table;
+use ringtail_read::{Claim, Identity, Lineage, Listing, OpenFile, OpenFiles, Turn};
+use ringtail_record::{Acks, BatchId, Outcome, Source};
+
+use crate::buffers::{Buffers, ReadSize};
+use crate::checkpointer::CheckpointWriter;
+use crate::config::{HoldDeleted, Mode, Pipeline};
+use crate::names::{CursorId, LineageId, ViewId};
+use crate::row::{Key, Row};
+use crate::sink::Sink;
+use crate::stats::{PipelineStats, Stats};
+use crate::view::View;
+use crate::watches::Watches;
+
+/// Reads that a shard has in flight at most: what one system call serves.
+const READS_IN_FLIGHT: usize = 64;
+
+/// Large reads in flight at most: 2 MiB, so that what was read is still in the cache when it is parsed.
+const LARGE_IN_FLIGHT: usize = 8;
+
+/// How often the slow things are looked at: unfinished lines, positions, lag, stalled views, memory.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How often files are looked at whose directory cannot be watched.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a shard is told.
+pub(crate) enum Message {
+    /// The pipelines that run from now on, by the number of their spec.
+    Pipelines(HashMap<u32, Arc<Running>>),
+    /// What the scanner saw.
+    Listings(Vec<Listing>),
+    /// A closed file was opened again.
+    Opened(Arc<Path>, u32, Arc<OpenFile>, Identity),
+    /// The first scan after a change of pipelines is complete.
+    Scanned,
+    /// Read nothing more, seal everything, and tell when all is answered.
+    Drain,
+    /// End.
+    Stop,
+}
+
+/// A pipeline as it runs.
+pub(crate) struct Running {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Pipeline,
+    pub(crate) outputs: Vec<Arc<str>>,
+    pub(crate) stats: Arc<PipelineStats>,
+    /// It ran before, by the checkpoint: `start` no longer concerns it.
+    pub(crate) has_started: bool,
+}
+
+/// What a shard tells the scanner: how far it has come, and that it wants to have looked at something.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// How far the generations of a lineage were consumed.
+    Claims(Arc<Path>, Vec<Claim>),
+    /// A file was closed, and is wanted again.
+    Reopen(Arc<Path>, u32),
+    /// Nothing will be read again from generations before this one.
+    Release(Arc<Path>, u32),
+    /// All files of a lineage are gone and read.
+    Forget(Arc<Path>),
+}
+
+/// An output's answer to a batch.
+pub(crate) type Answer = (BatchId, Outcome);
+
+/// Everything a shard is made of that others made.
+pub(crate) struct ShardParts {
+    pub(crate) number: usize,
+    pub(crate) io: Box<dyn Io>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) slabs: SlabPool,
+    pub(crate) carries: CarryPool,
+    pub(crate) open_files: OpenFiles,
+    pub(crate) hold_deleted: HoldDeleted,
+    pub(crate) mode: Mode,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) messages: Receiver<Message>,
+    pub(crate) answers: (Sender<Answer>, Receiver<Answer>),
+    pub(crate) wishes: Sender<Wish>,
+    pub(crate) checkpoint: CheckpointWriter,
+    /// Rows of the last run for lineages that belong to this shard.
+    pub(crate) restored: HashMap<Arc<Path>, Vec<(Key, Row)>>,
+    /// The last run's positions are lost: `start` is overruled, everything present is read from its beginning.
+    pub(crate) was_reset: bool,
+    pub(crate) activity: Arc<crate::activity::Activity>,
+}
+
+/// One lineage that this shard follows.
+pub(crate) struct Followed {
+    pub(crate) lineage: Lineage,
+    pub(crate) path: Arc<Path>,
+    pub(crate) hash: u64,
+    /// The path that was matched.
+    pub(crate) shown: Arc<Path>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) specs: Vec<u32>,
+    pub(crate) views: Vec<View>,
+    pub(crate) cursors: Vec<CursorId>,
+    /// Its directory cannot be watched.
+    pub(crate) polled: bool,
+    /// Where its files lie.
+    pub(crate) directories: HashSet<PathBuf>,
+    /// When something of it was last read.
+    pub(crate) active_at: Duration,
+}
+
+/// A read in flight.
+pub(crate) struct Flight {
+    pub(crate) lineage: LineageId,
+    pub(crate) view: ViewId,
+    pub(crate) size: ReadSize,
+    pub(crate) generation: u32,
+    pub(crate) gz: bool,
+    pub(crate) turn: Turn,
+}
+
+pub(crate) struct Shard {
+    pub(crate) parts: ShardParts,
+    pub(crate) buffers: Buffers,
+    pub(crate) table: Table,
+    pub(crate) sink: Sink,
+    pub(crate) pipelines: HashMap<u32, Arc<Running>>,
+    pub(crate) lineages: HashMap<LineageId, Followed>,
+    pub(crate) by_path: HashMap<Arc<Path>, LineageId>,
+    pub(crate) watches: Watches,
+    pub(crate) ready: VecDeque<(LineageId, ViewId)>,
+    pub(crate) stalled: Vec<(LineageId, ViewId)>,
+    pub(crate) flights: HashMap<ReadId, Flight>,
+    pub(crate) large_in_flight: usize,
+    /// Views that want to be woken at a certain time.
+    pub(crate) timers: Vec<(Duration, LineageId, ViewId)>,
+    /// Views with a half line or an open partial.
+    pub(crate) unfinished: HashSet<(LineageId, ViewId)>,
+    /// Lineages with more than one view.
+    pub(crate) parted: HashSet<LineageId>,
+    /// Lineages whose directories cannot be watched.
+    pub(crate) polled: HashSet<LineageId>,
+    /// Pipelines whose first start the checkpoint does not know yet.
+    pub(crate) first_starts: HashSet<Arc<str>>,
+    /// Lineages whose files are gone and read.
+    pub(crate) finished: HashSet<LineageId>,
+    pub(crate) last_number: u64,
+    pub(crate) ticked_at: Duration,
+    pub(crate) polled_at: Duration,
+    pub(crate) draining: bool,
+    scanned: bool,
+    stopped: bool,
+    events: Vec<Event>,
+}
+
+/// Answers from any thread to a shard.
+struct Answers {
+    sender: Sender<Answer>,
+    waker: Waker,
+}
+
+impl Acks for Answers {
+    fn settled(&self, id: BatchId, outcome: Outcome) {
+        // The shard may have ended before the answer: then nobody waits for it.
+        if self.sender.send((id, outcome)).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(parts: ShardParts) -> Self {
+        let acks = Arc::new(Answers { sender: parts.answers.0.clone(), waker: parts.io.waker() });
+        Shard {
+            buffers: Buffers::new(parts.slabs.clone(), parts.carries.clone()),
+            table: Table::default(),
+            sink: Sink::new(acks),
+            pipelines: HashMap::new(),
+            lineages: HashMap::new(),
+            by_path: HashMap::new(),
+            watches: Watches::default(),
+            ready: VecDeque::new(),
+            stalled: Vec::new(),
+            flights: HashMap::new(),
+            large_in_flight: 0,
+            timers: Vec::new(),
+            unfinished: HashSet::new(),
+            parted: HashSet::new(),
+            polled: HashSet::new(),
+            first_starts: HashSet::new(),
+            finished: HashSet::new(),
+            last_number: 0,
+            ticked_at: Duration::ZERO,
+            polled_at: Duration::ZERO,
+            draining: false,
+            scanned: false,
+            stopped: false,
+            events: Vec::new(),
+            parts,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.stopped {
+            self.step(Duration::from_secs(1));
+        }
+    }
+
+    /// One turn: takes what came in, submits what can be read, waits for at most `longest`, handles what happened.
+    pub(crate) fn step(&mut self, longest: Duration) {
+        self.take_messages();
+        self.take_answers();
+        self.submit_reads();
+        self.tell_activity();
+        let wait = self.time_to_wait().min(longest);
+        let mut events = std::mem::take(&mut self.events);
+        self.parts.io.wait(wait, &mut events);
+        for event in events.drain(..) {
+            self.handle(event);
+        }
+        self.events = events;
+        let now = self.now();
+        self.sink.flush(now, self.seals_at_once());
+        if now >= self.ticked_at + TICK {
+            self.ticked_at = now;
+            self.tick(now);
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.parts.clock.now()
+    }
+
+    /// A number that was never used in this shard.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Whether another read may be submitted.
+    pub(crate) fn has_room(&self) -> bool {
+        self.flights.len() < READS_IN_FLIGHT && self.large_in_flight < LARGE_IN_FLIGHT
+    }
+
+    fn take_messages(&mut self) {
+        while let Ok(message) = self.parts.messages.try_recv() {
+            match message {
+                Message::Pipelines(pipelines) => self.set_pipelines(pipelines),
+                Message::Listings(listings) => listings.iter().for_each(|listing| self.take_listing(listing)),
+                Message::Opened(lineage, generation, file, identity) => {
+                    self.opened(&lineage, generation, file, identity)
+                }
+                Message::Scanned => self.scanned(),
+                Message::Drain => self.draining = true,
+                Message::Stop => {
+                    self.all_dirty();
+                    self.write_positions();
+                    self.stopped = true;
+                }
+            }
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let mut any = false;
+        while let Ok((batch, outcome)) = self.parts.answers.1.try_recv() {
+            any = true;
+            self.sink.settle(batch, outcome);
+        }
+        if any {
+            let now = self.now();
+            self.sink.flush(now, false);
+            self.wake_stalled();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Read { read, result } => self.complete(read, result),
+            Event::Changed { watch, name, .. } => {
+                if let Some(lineage) = self.watches.find(watch, &name) {
+                    self.changed(lineage);
+                }
+            }
+            Event::Unwatched { watch } => {
+                for lineage in self.watches.lost(watch) {
+                    self.unwatched(lineage);
+                }
+            }
+            Event::Overflow => {
+                let all: Vec<LineageId> = self.lineages.keys().copied().collect();
+                all.into_iter().for_each(|lineage| self.changed(lineage));
+            }
+        }
+    }
+
+    fn time_to_wait(&self) -> Duration {
+        if !self.ready.is_empty() && self.has_room() {
+            return Duration::ZERO;
+        }
+        let now = self.now();
+        let due = self.sink.due().map_or(TICK, |due| due.saturating_sub(now));
+        due.min((self.ticked_at + TICK).saturating_sub(now))
+    }
+
+    /// With nothing more to come, a batch need not wait for its delay.
+    fn seals_at_once(&self) -> bool {
+        let at_rest = self.ready.is_empty() && self.flights.is_empty();
+        at_rest && (self.draining || self.parts.mode == Mode::Once)
+    }
+
+    /// All files that were there have been seen: what comes from now on is new to the pipelines.
+    fn scanned(&mut self) {
+        self.scanned = true;
+        let new = self.pipelines.values().filter(|running| !running.has_started);
+        self.first_starts.extend(new.map(|running| running.name.clone()));
+    }
+
+    fn opened(&mut self, lineage: &Path, generation: u32, file: Arc<OpenFile>, identity: Identity) {
+        let Some(id) = self.by_path.get(lineage).copied() else { return };
+        if let Some(followed) = self.lineages.get_mut(&id) {
+            followed.lineage.opened(generation, file, identity);
+        }
+        self.changed(id);
+    }
+
+    fn tick(&mut self, now: Duration) {
+        self.part_uneven_views(now);
+        self.wake_stalled();
+        self.wake_timed(now);
+        self.flush_unfinished(now);
+        self.rejoin_views();
+        self.close_idle();
+        if now >= self.polled_at + POLL_EVERY {
+            self.polled_at = now;
+            self.poll();
+            self.enforce_hold(now);
+            self.measure_lag();
+        }
+        self.write_positions();
+        self.sweep_finished();
+        if self.ready.is_empty() && self.flights.is_empty() && self.sink.is_clear() {
+            self.buffers.release();
+            self.parts.slabs.trim(0);
+        }
+    }
+
+    /// Tells the engine whether this shard has anything left to do.
+    fn tell_activity(&self) {
+        let unread =
+            [self.ready.is_empty(), self.flights.is_empty(), self.stalled.is_empty(), self.timers.is_empty()];
+        let unread = unread.contains(&false);
+        let unread = unread && !(self.draining && self.flights.is_empty());
+        let known = self.scanned && self.parts.messages.is_empty();
+        self.parts.activity.set_idle(self.parts.number, known && !unread && self.sink.is_clear());
+    }
+}

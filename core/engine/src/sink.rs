@@ -1,0 +1,142 @@
+//! From a shard's views to its outboxes: cursors, open batches, and the batches that wait for an answer.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_memory::CarryPool;
+use ringtail_parse::Table;
+use ringtail_record::{Acks, BatchId, Lost, Outcome};
+
+use crate::config::PipelineOutput;
+use crate::cursor::{Progress, Streams};
+use crate::names::{CursorId, LineageId, ViewId};
+use crate::outbox::{Delivery, Outbox, Unanswered};
+use crate::row::Key;
+use crate::stats::PipelineStats;
+
+/// One output of one pipeline in one lineage.
+pub(crate) struct Cursor {
+    pub(crate) key: Key,
+    pub(crate) lineage: LineageId,
+    /// None once its pipeline is gone: it waits for its last answers, or for the pipeline to come back.
+    pub(crate) view: Option<ViewId>,
+    pub(crate) outbox: usize,
+    pub(crate) lane: usize,
+    pub(crate) progress: Progress,
+    pub(crate) stats: Arc<PipelineStats>,
+    /// Where the view stood when this cursor left it for good.
+    pub(crate) stood: Streams,
+}
+
+pub(crate) struct Sink {
+    pub(crate) cursors: HashMap<CursorId, Cursor>,
+    outboxes: Vec<Outbox>,
+    unanswered: Unanswered,
+    last_batch: BatchId,
+    /// Cursors whose position may have moved since the last checkpoint.
+    pub(crate) dirty: HashSet<CursorId>,
+    acks: Arc<dyn Acks>,
+}
+
+impl Sink {
+    pub(crate) fn new(acks: Arc<dyn Acks>) -> Self {
+        Sink {
+            cursors: HashMap::new(),
+            outboxes: Vec::new(),
+            unanswered: Unanswered::new(),
+            last_batch: 0,
+            dirty: HashSet::new(),
+            acks,
+        }
+    }
+
+    /// The number of the outbox that serves `output`, a new one if there is none.
+    pub(crate) fn outbox(&mut self, output: &PipelineOutput) -> usize {
+        if let Some(known) =
+            self.outboxes.iter().position(|outbox| outbox.serves(&output.outlet, output.batch))
+        {
+            return known;
+        }
+        self.outboxes.push(Outbox::new(output.outlet.clone(), output.batch, self.acks.clone()));
+        self.outboxes.len() - 1
+    }
+
+    pub(crate) fn lane_of(&self, outbox: usize, lineage_hash: u64) -> usize {
+        self.outboxes[outbox].lane_of(lineage_hash)
+    }
+
+    /// Gives `delivery` to each of `cursors` and hands over what became full.
+    pub(crate) fn deliver(&mut self, cursors: &[CursorId], delivery: &Delivery<'_>, now: Duration) {
+        for id in cursors {
+            let Some(cursor) = self.cursors.get_mut(id) else { continue };
+            let outbox = &mut self.outboxes[cursor.outbox];
+            outbox.push(cursor.lane, delivery, *id, &mut cursor.progress, now, &mut self.last_batch);
+            if outbox.is_blocked(cursor.lane) {
+                outbox.flush(now, false, &mut self.unanswered);
+            }
+        }
+    }
+
+    /// Counts what a view of `cursors` decoded, once per pipeline. `read`: bytes from the file.
+    pub(crate) fn count(&self, cursors: &[CursorId], table: &Table, read: u64) {
+        let mut last: Option<&Arc<PipelineStats>> = None;
+        for cursor in cursors.iter().filter_map(|id| self.cursors.get(id)) {
+            // The cursors of a pipeline were attached together and stand together.
+            if last.is_some_and(|last| Arc::ptr_eq(last, &cursor.stats)) {
+                continue;
+            }
+            last = Some(&cursor.stats);
+            cursor.stats.read_bytes.add(read);
+            cursor.stats.records.add(table.records.len() as u64);
+            cursor.stats.malformed_lines.add(table.malformed_lines);
+        }
+    }
+
+    /// Seals what is due, or all, and hands over what there is credit for.
+    pub(crate) fn flush(&mut self, now: Duration, all: bool) {
+        for outbox in &mut self.outboxes {
+            outbox.flush(now, all, &mut self.unanswered);
+        }
+    }
+
+    /// When the next open batch is due.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.outboxes.iter().filter_map(Outbox::due).min()
+    }
+
+    /// Since when `cursor`'s lane has been without credit; `None` while it can take more.
+    pub(crate) fn blocked_since(&self, cursor: CursorId) -> Option<Duration> {
+        let cursor = self.cursors.get(&cursor)?;
+        self.outboxes[cursor.outbox].blocked_since(cursor.lane)
+    }
+
+    /// An output answered. What was returned stays unanswered: its cursors do not move any more.
+    pub(crate) fn settle(&mut self, batch: BatchId, outcome: Outcome) {
+        let Some(cursors) = self.unanswered.remove(&batch) else { return };
+        match outcome {
+            Outcome::Returned => return,
+            Outcome::Delivered | Outcome::Lost(Lost::Refused | Lost::Dropped) => {}
+        }
+        for id in cursors {
+            if let Some(cursor) = self.cursors.get_mut(&id) {
+                if cursor.progress.answered(batch) {
+                    self.dirty.insert(id);
+                }
+            }
+        }
+    }
+
+    /// Lets slabs go that batches pin.
+    pub(crate) fn relieve(&mut self, now: Duration, carries: &CarryPool) {
+        for outbox in &mut self.outboxes {
+            outbox.relieve(carries);
+            outbox.flush(now, false, &mut self.unanswered);
+        }
+    }
+
+    /// Whether nothing is open and nothing waits for an answer.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.unanswered.is_empty() && self.outboxes.iter().all(Outbox::is_empty)
+    }
+}

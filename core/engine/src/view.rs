@@ -1,0 +1,154 @@
+//! A view: one way through one lineage. It owns the place, the half line, and the decoding state.
+
+use std::time::Duration;
+
+use memchr::memchr;
+use ringtail_memory::{Carry, CarryPool, Exhausted};
+use ringtail_parse::{Decoder, Input, Limits, Table};
+use ringtail_read::Tail;
+use ringtail_record::{Position, Stream};
+
+use crate::buffers::{Chunk, ReadSize};
+use crate::cursor::Streams;
+use crate::gz::GzProgress;
+use crate::names::{CursorId, ViewId};
+
+/// Settings that cursors must have in common to share a view.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lens {
+    pub(crate) input: Input,
+    pub(crate) limits: Limits,
+    pub(crate) flush_after: Duration,
+}
+
+/// What a view does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In the queue of those that want to read.
+    Ready,
+    /// A read is in flight.
+    Reading,
+    /// At the end of what there is; waits for a change.
+    AtEnd,
+    /// Wants to read, and waits for credit or memory.
+    Stalled,
+}
+
+pub(crate) struct View {
+    pub(crate) id: ViewId,
+    pub(crate) lens: Lens,
+    pub(crate) cursors: Vec<CursorId>,
+    pub(crate) phase: Phase,
+    /// The first byte that is not decoded yet; the half line begins here.
+    pub(crate) place: Position,
+    /// Read up to here only: for bytes that were written to a file after it was left.
+    pub(crate) until: Option<Position>,
+    /// The bytes from `place` on that were read already, less than a line.
+    pub(crate) half_line: Option<Carry>,
+    /// It began in the middle of a line, which is not wanted.
+    pub(crate) discards_line: bool,
+    pub(crate) decoder: Decoder,
+    /// Records of a stream that end at or before this were pushed earlier: by a view that this one follows.
+    pub(crate) skip: Streams,
+    pub(crate) size: ReadSize,
+    pub(crate) gz: Option<GzProgress>,
+    pub(crate) tail: (u32, Tail),
+    /// When bytes last came.
+    pub(crate) fed_at: Duration,
+}
+
+impl View {
+    /// A view that reads on from the smallest of `streams` and skips what is known.
+    pub(crate) fn new(id: ViewId, lens: Lens, streams: Streams, carries: &CarryPool) -> Self {
+        View {
+            id,
+            lens,
+            cursors: Vec::new(),
+            phase: Phase::Ready,
+            place: streams.into_iter().min().unwrap_or_default(),
+            until: None,
+            half_line: None,
+            discards_line: false,
+            decoder: Decoder::new(lens.input, lens.limits, carries.clone()),
+            skip: streams,
+            size: ReadSize::Small,
+            gz: None,
+            tail: Default::default(),
+            fed_at: Duration::ZERO,
+        }
+    }
+
+    /// Where the view stands per stream, by what it has decoded itself.
+    pub(crate) fn stands(&self) -> Streams {
+        Stream::ALL.map(|stream| self.decoder.open_since(stream).unwrap_or(self.place))
+    }
+
+    /// Where the view stands per stream: everything before was pushed, by it or by one that it follows.
+    pub(crate) fn positions(&self) -> Streams {
+        let stands = self.stands();
+        std::array::from_fn(|stream| stands[stream].max(self.skip[stream]))
+    }
+
+    /// Whether another view would go on exactly like this one.
+    pub(crate) fn stands_with(&self, other: &View) -> bool {
+        let plain = |view: &View| view.until.is_none() && !view.discards_line;
+        plain(self)
+            && plain(other)
+            && self.lens == other.lens
+            && self.place == other.place
+            && self.positions() == other.positions()
+    }
+
+    /// The next byte to read.
+    pub(crate) fn read_at(&self) -> u64 {
+        self.place.offset + self.half_line.as_ref().map_or(0, |half| half.len() as u64)
+    }
+
+    /// Whether something waits for its rest, and so for `flush_after`.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.half_line.is_some()
+            || Stream::ALL.iter().any(|stream| self.decoder.open_since(*stream).is_some())
+    }
+
+    /// Keeps the line that has no end yet.
+    pub(crate) fn keep_half_line(&mut self, rest: &[u8], carries: &CarryPool) -> Result<(), Exhausted> {
+        let kept = self.half_line.take();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let mut carry = kept.map_or_else(|| carries.take(rest.len()), Ok)?;
+        carry.clear();
+        carry.push(rest)?;
+        self.half_line = Some(carry);
+        Ok(())
+    }
+
+    /// Gives all carries back and returns to where the view stood, `stood`, so that what was unfinished is read again.
+    pub(crate) fn forget(&mut self, stood: Streams) {
+        self.skip = std::array::from_fn(|stream| stood[stream].max(self.skip[stream]));
+        self.place = stood.into_iter().min().unwrap_or(self.place);
+        self.decoder.forget();
+        self.half_line = None;
+        self.gz = None;
+    }
+
+    /// Drops the rest of the line in whose middle the view began. False when its end is still to come.
+    pub(crate) fn discard_line(&mut self, chunk: &mut Chunk) -> bool {
+        let newline = memchr(b'\n', chunk.bytes());
+        let len = newline.map_or(chunk.bytes().len(), |at| at + 1);
+        chunk.skip(len);
+        self.place.offset += len as u64;
+        self.discards_line = newline.is_none();
+        newline.is_some()
+    }
+
+    /// Drops what an earlier view pushed, from records that end in `generation`; before the view moves behind them.
+    pub(crate) fn drop_known(&self, table: &mut Table, generation: u32) {
+        // The usual case: the view has long passed where it began.
+        if self.skip.iter().all(|known| *known <= self.place) {
+            return;
+        }
+        let end = |offset| Position { generation, offset };
+        table.records.retain(|record| end(record.end) > self.skip[record.stream.index()]);
+    }
+}

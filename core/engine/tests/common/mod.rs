@@ -1,0 +1,174 @@
+//! What the engine's tests share: a directory of logs, an output that keeps everything in memory.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ringtail_engine::{BatchLimits, Engine, EngineConfig, HoldDeleted, Mode, Pipeline, PipelineOutput};
+use ringtail_io::Choice;
+use ringtail_memory::Credit;
+use ringtail_parse::{Input, Limits};
+use ringtail_read::Start;
+use ringtail_record::{Outcome, Outlet, Sealed, Stream};
+use tempfile::TempDir;
+
+/// A directory of logs and a data_dir, for one backend.
+pub struct Setup {
+    choice: Choice,
+    directory: TempDir,
+}
+
+impl Setup {
+    pub fn new(choice: Choice) -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir(directory.path().join("data")).unwrap();
+        fs::create_dir(directory.path().join("logs")).unwrap();
+        Setup { choice, directory }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("logs").join(name)
+    }
+
+    pub fn start(&self, mode: Mode, paths: &[&str], outputs: &[(&str, &Arc<Memory>)]) -> Engine {
+        let config = EngineConfig {
+            data_dir: Some(self.directory.path().join("data")),
+            memory: 32 << 20,
+            shards: 2,
+            io: self.choice,
+            open_files: 1000,
+            hold_deleted: HoldDeleted::default(),
+            mode,
+        };
+        let output = |(name, memory): &(&str, &Arc<Memory>)| PipelineOutput {
+            name: (*name).to_owned(),
+            outlet: (*memory).clone(),
+            batch: BatchLimits { max_delay: Duration::from_millis(50), ..BatchLimits::default() },
+        };
+        let pipeline = Pipeline {
+            name: "test".to_owned(),
+            paths: paths.iter().map(|path| self.path(path).to_str().unwrap().to_owned()).collect(),
+            exclude: Vec::new(),
+            ignore_older: None,
+            input: Input::Auto,
+            limits: Limits { max_line: 1 << 20, max_record: 4 << 20 },
+            flush_after: Duration::from_secs(5),
+            start: Start::Beginning,
+            outputs: outputs.iter().map(output).collect(),
+        };
+        Engine::start(config, vec![pipeline]).unwrap()
+    }
+}
+
+/// An output that keeps every message, and answers at once or when it is released.
+pub struct Memory {
+    credit: Credit,
+    queue: Credit,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    messages: Vec<(Stream, String)>,
+    holding: bool,
+    held: Vec<Sealed>,
+}
+
+impl Memory {
+    pub fn new() -> Arc<Self> {
+        let state = Mutex::default();
+        Arc::new(Memory { credit: Credit::new(4 << 20), queue: Credit::new(4 << 20), state })
+    }
+
+    pub fn holding() -> Arc<Self> {
+        let memory = Memory::new();
+        memory.state.lock().unwrap().holding = true;
+        memory
+    }
+
+    pub fn release(&self) {
+        let held = {
+            let mut state = self.state.lock().unwrap();
+            state.holding = false;
+            std::mem::take(&mut state.held)
+        };
+        for sealed in held {
+            self.take(sealed);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.state.lock().unwrap().messages.len()
+    }
+
+    pub fn messages(&self) -> Vec<String> {
+        self.state.lock().unwrap().messages.iter().map(|(_, text)| text.clone()).collect()
+    }
+
+    pub fn text(&self) -> String {
+        self.messages().concat()
+    }
+
+    pub fn text_of(&self, stream: &str) -> String {
+        let state = self.state.lock().unwrap();
+        state
+            .messages
+            .iter()
+            .filter(|(known, _)| known.name() == stream)
+            .map(|(_, text)| text.as_str())
+            .collect()
+    }
+
+    fn take(&self, sealed: Sealed) {
+        let mut state = self.state.lock().unwrap();
+        for record in sealed.batch.iter() {
+            state.messages.push((record.stream, String::from_utf8_lossy(record.body).into_owned()));
+        }
+        drop(state);
+        let Sealed { receipt, credit, queued, batch, .. } = sealed;
+        drop((credit, queued, batch));
+        receipt.settle(Outcome::Delivered);
+    }
+}
+
+impl Outlet for Memory {
+    fn lanes(&self) -> u32 {
+        1
+    }
+
+    fn credit(&self) -> &Credit {
+        &self.credit
+    }
+
+    fn queue_credit(&self, _lane: u32) -> &Credit {
+        &self.queue
+    }
+
+    fn hand_over(&self, sealed: Sealed) {
+        let mut state = self.state.lock().unwrap();
+        if state.holding {
+            state.held.push(sealed);
+        } else {
+            drop(state);
+            self.take(sealed);
+        }
+    }
+}
+
+pub fn cri(tags: &str, message: &str) -> String {
+    format!("2026-01-02T03:04:05.123456789Z {tags} {message}\n")
+}
+
+pub fn append(path: &Path, text: &str) {
+    OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+pub fn eventually(condition: impl Fn() -> bool, what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
