@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use common::{Memory, Setup, cri, eventually};
+use common::{Memory, Setup, assert_same, cri, eventually};
 use ringtail_engine::Mode;
 use ringtail_io::Choice;
 
@@ -29,7 +29,7 @@ fn a_file_is_read_to_its_end_once() {
         let memory = Memory::new();
         let engine = setup.start(Mode::Once, &["*.log"], &[("memory", &memory)]);
         assert!(engine.wait_idle(Duration::from_secs(30)));
-        assert_eq!(memory.messages(), expected);
+        assert_same(&memory.messages(), &expected);
         let stats = engine.stats();
         assert_eq!(stats.pipelines[0].records, 50_000);
         assert!(engine.stop(Duration::from_secs(5)).all_answered);
@@ -52,7 +52,7 @@ fn what_is_appended_and_rotated_while_running_comes_in_order() {
             fs::rename(setup.path("0.log"), setup.path(&format!("0.log.20260101-00000{round}"))).unwrap();
         }
         eventually(|| memory.len() == expected.len(), "all lines");
-        assert_eq!(memory.messages(), expected);
+        assert_same(&memory.messages(), &expected);
         assert!(engine.stop(Duration::from_secs(5)).all_answered);
     });
 }
@@ -90,8 +90,8 @@ fn a_slow_output_does_not_hold_its_sibling_and_catches_up() {
         assert!(slow.len() < expected.len());
         slow.release();
         eventually(|| slow.len() == expected.len(), "the slow one has caught up");
-        assert_eq!(slow.messages(), expected);
-        assert_eq!(quick.messages(), expected);
+        assert_same(&slow.messages(), &expected);
+        assert_same(&quick.messages(), &expected);
         assert!(engine.stop(Duration::from_secs(5)).all_answered);
     });
 }

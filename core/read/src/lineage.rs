@@ -113,7 +113,7 @@ pub struct Generation {
     open: Option<Handle>,
     fate: Fate,
     /// The turn in which its end was found, and where.
-    ended: Option<Turn>,
+    ended: Option<(Turn, u64)>,
     /// How far it was read when a view left it.
     left: Option<u64>,
 }
@@ -315,7 +315,9 @@ impl Lineage {
         if known.fate == Fate::Gone {
             return self.onward(at + 1);
         }
-        let ended = known.ended == Some(Turn(self.turn)) || known.known_end(offset);
+        // A view that is behind the one that found the end has more to read.
+        let found = known.ended.is_some_and(|(turn, end)| turn == Turn(self.turn) && offset >= end);
+        let ended = found || known.known_end(offset);
         if !ended {
             return self.read(known, offset);
         }
@@ -337,7 +339,7 @@ impl Lineage {
         let current = Turn(self.turn);
         let known = self.generations.iter_mut().find(|known| known.number == generation)?;
         if turn == current {
-            known.ended = Some(turn);
+            known.ended = Some((turn, offset));
         }
         let Fate::Deleted { .. } = known.fate else { return None };
         if known.gz || offset >= known.size {

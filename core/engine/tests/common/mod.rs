@@ -1,3 +1,4 @@
+#![allow(unreachable_pub, reason = "a module of tests")]
 //! What the engine's tests share: a directory of logs, an output that keeps everything in memory.
 
 use std::fs::{self, OpenOptions};
@@ -88,14 +89,18 @@ impl Memory {
         memory
     }
 
+    /// Answers what is held, in its order; what comes meanwhile waits behind it.
     pub fn release(&self) {
-        let held = {
-            let mut state = self.state.lock().unwrap();
-            state.holding = false;
-            std::mem::take(&mut state.held)
-        };
-        for sealed in held {
-            self.take(sealed);
+        loop {
+            let held = {
+                let mut state = self.state.lock().unwrap();
+                state.holding = !state.held.is_empty();
+                std::mem::take(&mut state.held)
+            };
+            if held.is_empty() {
+                return;
+            }
+            held.into_iter().for_each(|sealed| self.take(sealed));
         }
     }
 
@@ -163,6 +168,18 @@ pub fn cri(tags: &str, message: &str) -> String {
 
 pub fn append(path: &Path, text: &str) {
     OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Like `assert_eq!`, but says where the first difference is instead of printing everything.
+pub fn assert_same(got: &[String], expected: &[String]) {
+    let differs = got.iter().zip(expected).position(|(got, expected)| got != expected);
+    assert!(
+        differs.is_none() && got.len() == expected.len(),
+        "{} for {} messages; first difference at {differs:?}: {:?}",
+        got.len(),
+        expected.len(),
+        differs.map(|at| (&got[at], &expected[at]))
+    );
 }
 
 pub fn eventually(condition: impl Fn() -> bool, what: &str) {
