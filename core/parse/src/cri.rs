@@ -21,15 +21,11 @@ pub(crate) struct Header {
 
 /// The header of a line that begins at `text[0]`, if all of it, with the space before the content, is there. Does not
 /// look for the line's end: a header holds no newline.
-#[inline]
+#[inline(always)]
 pub(crate) fn header_before_content(clock: &mut Timestamps, text: &[u8]) -> Option<Header> {
     let (time_ns, at) = clock.read(text)?;
     let (words, rest) = text.get(at..)?.split_first_chunk::<8>()?;
-    let stream = match words {
-        b" stdout " => Stream::Stdout,
-        b" stderr " => Stream::Stderr,
-        _ => return None,
-    };
+    let stream = stream(words)?;
     let whole = match rest.first()? {
         b'F' => true,
         b'P' => false,
@@ -44,6 +40,18 @@ pub(crate) fn header(clock: &mut Timestamps, line: &[u8]) -> Option<Header> {
     header_before_content(clock, line).or_else(|| header_without_content(clock, line))
 }
 
+/// Compared as a whole: a `match` compares byte by byte.
+#[inline]
+fn stream(words: &[u8; 8]) -> Option<Stream> {
+    if words == b" stdout " {
+        Some(Stream::Stdout)
+    } else if words == b" stderr " {
+        Some(Stream::Stderr)
+    } else {
+        None
+    }
+}
+
 /// How many bytes the tags take that `text` begins with, more than one of them.
 #[cold]
 fn tags_len(text: &[u8]) -> Option<usize> {
@@ -55,11 +63,8 @@ fn tags_len(text: &[u8]) -> Option<usize> {
 #[cold]
 fn header_without_content(clock: &mut Timestamps, line: &[u8]) -> Option<Header> {
     let (time_ns, at) = clock.read(line)?;
-    let (stream, tags) = match line.get(at..)?.split_first_chunk::<8>()? {
-        (b" stdout ", tags) => (Stream::Stdout, tags),
-        (b" stderr ", tags) => (Stream::Stderr, tags),
-        _ => return None,
-    };
+    let (words, tags) = line.get(at..)?.split_first_chunk::<8>()?;
+    let stream = stream(words)?;
     let legal = matches!(tags, [b'F' | b'P'] | [b'F' | b'P', b':', ..]) && !tags.contains(&b' ');
     legal.then(|| Header { time_ns, stream, whole: tags[0] == b'F', len: line.len() })
 }

@@ -87,16 +87,20 @@ pub(crate) fn decode_cut(head: &mut [u8]) -> Option<(usize, usize)> {
 /// `{"log":"...","stream":"stdout","time":"..."}`, compared in pieces of fixed length.
 #[inline]
 fn scan_usual(line: &[u8], clock: &mut Timestamps) -> Option<Scanned> {
-    const STREAM_LEN: usize = b"\",\"stream\":\"stdout\",\"time\":\"".len();
+    const STDOUT: &[u8; 28] = b"\",\"stream\":\"stdout\",\"time\":\"";
+    const STDERR: &[u8; 28] = b"\",\"stream\":\"stderr\",\"time\":\"";
     if !line.starts_with(HEAD) {
         return None;
     }
     let log = Text::scan(line, HEAD.len())?;
-    let (middle, time) = line[log.end..].split_first_chunk::<STREAM_LEN>()?;
-    let stream = match middle {
-        b"\",\"stream\":\"stdout\",\"time\":\"" => Stream::Stdout,
-        b"\",\"stream\":\"stderr\",\"time\":\"" => Stream::Stderr,
-        _ => return None,
+    let (middle, time) = line[log.end..].split_first_chunk()?;
+    // Compared as a whole: a `match` compares byte by byte.
+    let stream = if middle == STDOUT {
+        Stream::Stdout
+    } else if middle == STDERR {
+        Stream::Stderr
+    } else {
+        return None;
     };
     let (time_ns, len) = clock.read(time)?;
     (time[len..] == *b"\"}").then_some(Scanned { time_ns, stream, log })

@@ -66,7 +66,7 @@ const BLOCK: usize = 8;
 fn special(line: &[u8], mut at: usize) -> Option<usize> {
     for _ in 0..2 {
         let Some(block) = line.get(at..)?.first_chunk() else { break };
-        let found = first(zeros(block, b'"') | zeros(block, b'\\'));
+        let found = first(bytes_like(block, b'"') | bytes_like(block, b'\\'));
         at += found;
         if found < BLOCK {
             return Some(at);
@@ -75,11 +75,11 @@ fn special(line: &[u8], mut at: usize) -> Option<usize> {
     memchr2(b'"', b'\\', &line[at..]).map(|found| at + found)
 }
 
-/// The high bit of each byte of `block` that is `wanted`; bytes behind the first of them may be marked wrongly.
+/// The high bit of each byte of `block` that is `byte`; those behind the first of them may be marked wrongly.
 #[inline]
-fn zeros(block: &[u8; BLOCK], wanted: u8) -> u64 {
+fn bytes_like(block: &[u8; BLOCK], byte: u8) -> u64 {
     const ONES: u64 = u64::MAX / 255;
-    let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(wanted));
+    let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(byte));
     differences.wrapping_sub(ONES) & !differences & (ONES << 7)
 }
 
@@ -133,23 +133,32 @@ fn unescape(line: &mut [u8], at: usize, end: usize) -> usize {
 
 /// Moves what stands before the next backslash in `line[from..]` to `to`; returns how many bytes.
 #[inline]
-fn move_plain(line: &mut [u8], mut from: usize, mut to: usize) -> usize {
-    let start = from;
-    // Once the gap is as wide as a block, whole blocks can be written: what is written too much was read before.
-    while from - to >= BLOCK
-        && let Some(block) = line.get(from..).and_then(|rest| rest.first_chunk::<BLOCK>()).copied()
-    {
-        line[to..to + BLOCK].copy_from_slice(&block);
-        let plain = first(zeros(&block, b'\\'));
-        (from, to) = (from + plain, to + plain);
-        if plain < BLOCK {
-            return from - start;
+fn move_plain(line: &mut [u8], from: usize, to: usize) -> usize {
+    // What is written behind the plain bytes must not be needed any more, or not be changed.
+    let wide = from - to >= BLOCK;
+    let mut plain = 0;
+    for _ in 0..4 {
+        let Some(block) = line[from + plain..].first_chunk::<BLOCK>().copied() else { break };
+        let found = first(bytes_like(&block, b'\\'));
+        let target =
+            line[to + plain..].first_chunk_mut::<BLOCK>().expect("the target lies before the source");
+        *target = if wide { block } else { merge(block, *target, found) };
+        plain += found;
+        if found < BLOCK {
+            return plain;
         }
     }
-    let rest = &line[from..];
-    let plain = memchr(b'\\', rest).unwrap_or(rest.len());
-    line.copy_within(from..from + plain, to);
-    from + plain - start
+    let rest = &line[from + plain..];
+    let more = memchr(b'\\', rest).unwrap_or(rest.len());
+    line.copy_within(from + plain..from + plain + more, to + plain);
+    plain + more
+}
+
+/// The first `n` bytes of `new` before the rest of `old`: a copy of any length up to a block without a branch on it.
+#[inline]
+fn merge(new: [u8; BLOCK], old: [u8; BLOCK], n: usize) -> [u8; BLOCK] {
+    let kept = if n < BLOCK { u64::MAX << (8 * n) } else { 0 };
+    (u64::from_le_bytes(new) & !kept | u64::from_le_bytes(old) & kept).to_le_bytes()
 }
 
 /// `\uXXXX`, or two of them where they are a surrogate pair.

@@ -91,6 +91,7 @@ impl Pass<'_> {
     }
 
     /// Delivers the lines from `begin` on that are whole records; returns where the first one begins that is not.
+    #[inline(never)]
     fn usual_cri_lines(&mut self, mut begin: usize) -> usize {
         let longest = self.longest();
         let open = Stream::ALL.map(|stream| self.decoder.joins.is_open(stream));
