@@ -42,10 +42,14 @@ enum Command {
         /// The configuration: a file, or a directory of *.yaml.
         file: PathBuf,
     },
-    /// What this node offers: limits, and what to do about them.
-    Doctor,
     /// The agent on container-like logs that it writes itself: live figures, then a verdict.
     Demo(demo::Args),
+    /// What this node offers: ring, limits, paths, outputs; and what to do where it offers too little.
+    Doctor {
+        /// Look at what this configuration names, too.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 /// Runs the command that the arguments of this process ask for.
@@ -59,7 +63,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, common: Common) -> Exit {
     match command {
         Command::Check { file } => check::main(&file, common),
-        Command::Doctor => doctor::main(common),
         Command::Demo(args) => demo::main(&args, common),
+        Command::Doctor { config } => doctor::main(config.as_deref(), common),
     }
 }

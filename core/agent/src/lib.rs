@@ -2,13 +2,18 @@
 //!
 //! The only crate that reads the environment. Never here: reading log files, parsing, encoding, delivering.
 
+pub mod admin;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod cores;
 pub mod demo;
 pub mod doctor;
 pub mod environment;
 pub mod exit;
 pub mod logging;
+pub mod metrics;
+pub mod no_config;
+pub mod process;
 
 pub use cli::main;

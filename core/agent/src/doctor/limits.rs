@@ -1,8 +1,6 @@
-//! Limits of this process and of the kernel.
+//! What the kernel grants to this process.
 
-use std::fs;
-
-use rustix::process::{Resource, getrlimit};
+use ringtail_io::{Choice, Limits, ring_offer};
 
 use super::Finding;
 
@@ -10,22 +8,47 @@ use super::Finding;
 const OPEN_FILES_WANTED: u64 = 65_536;
 /// A watch is taken for each directory with log files.
 const WATCHES_WANTED: u64 = 8_192;
+/// A shard takes one instance, the scanner another, and other programs of this user theirs.
+const INSTANCES_WANTED: u64 = 64;
+/// Bursts of changes between two looks.
+const QUEUE_WANTED: u64 = 16_384;
 
-/// What limits how many files can be followed, and how.
-pub(super) fn findings() -> Vec<Finding> {
+/// The ring, and what limits how many files can be followed, and how.
+pub(super) fn findings(choice: Choice) -> Vec<Finding> {
+    let limits = Limits::read();
     vec![
-        open_files(),
-        locked_memory(),
-        inotify("max_user_watches", WATCHES_WANTED),
-        inotify("max_user_instances", 8),
+        ring(choice),
+        open_files(limits.open_files),
+        inotify("max_user_watches", limits.watches, WATCHES_WANTED),
+        inotify("max_user_instances", limits.watchers, INSTANCES_WANTED),
+        inotify("max_queued_events", limits.queued_changes, QUEUE_WANTED),
+        locked_memory(limits.locked_bytes),
     ]
 }
 
-fn open_files() -> Finding {
-    let limit = getrlimit(Resource::Nofile);
-    let text = |value: Option<u64>| value.map_or("unlimited".into(), |value| value.to_string());
-    let found = format!("{} (at most {})", text(limit.current), text(limit.maximum));
-    match limit.maximum.is_none_or(|maximum| maximum >= OPEN_FILES_WANTED) {
+fn ring(choice: Choice) -> Finding {
+    match (ring_offer(), choice) {
+        (Ok(_), Choice::Pread) => {
+            Finding::ok("ring", "io_uring works, and RINGTAIL_IO=pread keeps it unused")
+        }
+        (Ok(offer), _) => Finding::ok("ring", format!("io_uring works ({})", offer.mode)),
+        (Err(refusal), Choice::Uring) => Finding::fail(
+            "ring",
+            refusal.to_string(),
+            "unset RINGTAIL_IO=uring, or let the kernel grant a ring",
+        ),
+        (Err(refusal), _) => Finding::warn(
+            "ring",
+            refusal.to_string(),
+            "nothing is lost: preadv2 is used, which is as fast on files in the page cache",
+        ),
+    }
+}
+
+fn open_files((current, maximum): (Option<u64>, Option<u64>)) -> Finding {
+    let text = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
+    let found = format!("{}, may be raised to {}", text(current), text(maximum));
+    match maximum.is_none_or(|maximum| maximum >= OPEN_FILES_WANTED) {
         true => Finding::ok("open files", found),
         false => Finding::warn(
             "open files",
@@ -38,26 +61,27 @@ fn open_files() -> Finding {
 }
 
 /// Old kernels count the ring's own memory here; the ring is small, and pread needs none.
-fn locked_memory() -> Finding {
-    let found = match getrlimit(Resource::Memlock).current {
+fn locked_memory(limit: Option<u64>) -> Finding {
+    let found = match limit {
         None => "unlimited".into(),
-        Some(bytes) => format!("{bytes} bytes; not needed: buffers are never registered with the ring"),
+        Some(bytes) => format!("{bytes} bytes; enough: buffers are never registered with the ring"),
     };
     Finding::ok("locked memory", found)
 }
 
-fn inotify(limit: &str, wanted: u64) -> Finding {
-    let path = format!("/proc/sys/fs/inotify/{limit}");
+fn inotify(limit: &str, value: Option<u64>, wanted: u64) -> Finding {
     let name = format!("inotify {limit}");
-    match fs::read_to_string(&path).map(|text| text.trim().parse::<u64>()) {
-        Ok(Ok(value)) if value >= wanted => Finding::ok(name, value.to_string()),
-        Ok(Ok(value)) => Finding::warn(
+    match value {
+        Some(value) if value >= wanted => Finding::ok(name, value.to_string()),
+        Some(value) => Finding::warn(
             name,
             value.to_string(),
             format!("sysctl fs.inotify.{limit}={wanted}; where it runs out, files are polled every 2 s"),
         ),
-        Ok(Err(_)) | Err(_) => {
-            Finding::warn(name, format!("{path} cannot be read"), "mount /proc, or ignore this")
-        }
+        None => Finding::warn(
+            name,
+            format!("/proc/sys/fs/inotify/{limit} cannot be read"),
+            "mount /proc; without inotify, files are polled every 2 s",
+        ),
     }
 }
