@@ -23,17 +23,12 @@ impl Text {
     /// The string whose first byte, behind the quote, is `line[start]`. Nothing when it has no end or an illegal escape.
     #[inline]
     pub(crate) fn scan(line: &[u8], start: usize) -> Option<Text> {
-        let mut at = start;
-        let mut escapes: Option<(usize, usize)> = None;
-        loop {
-            at = special(line, at)?;
-            if line[at] == b'"' {
-                let (escape, last_escape) = escapes.unwrap_or((at, at));
-                return Some(Text { start, end: at, escape, last_escape });
-            }
-            escapes = Some((escapes.map_or(at, |(first, _)| first), at));
-            at += escape_len(&line[at..])?;
+        let at = start + memchr2(b'"', b'\\', line.get(start..)?)?;
+        if line[at] == b'"' {
+            return Some(Text { start, end: at, escape: at, last_escape: at });
         }
+        let (last_escape, end) = scan_escapes(line, at)?;
+        Some(Text { start, end, escape: at, last_escape })
     }
 
     /// Undoes the escapes in place; returns the length of what stands at `start` then.
@@ -57,30 +52,52 @@ impl Text {
     }
 }
 
+/// Checks the escapes from the one at `line[at]` on; returns where the last one and where the string's end is.
+///
+/// Goes by blocks that do not depend on what was found before, so that the processor can work ahead: with a search
+/// from each escape on, every one would wait for the one before. Where escapes are far apart memchr goes on.
+fn scan_escapes(line: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut last = at;
+    let mut next = at + escape_len(&line[at..])?;
+    let mut block_at = next;
+    while let Some(block) = line.get(block_at..)?.first_chunk() {
+        let mut marks = bytes_like(block, b'"') | bytes_like(block, b'\\');
+        while marks != 0 {
+            let at = block_at + first(marks);
+            marks &= marks - 1;
+            if at < next {
+                continue;
+            }
+            if line[at] == b'"' {
+                return Some((last, at));
+            }
+            (last, next) = (at, at + escape_len(&line[at..])?);
+        }
+        block_at += BLOCK;
+        if block_at > next + 2 * BLOCK {
+            block_at += memchr2(b'"', b'\\', &line[block_at..])?;
+        }
+    }
+    loop {
+        next += memchr2(b'"', b'\\', line.get(next..)?)?;
+        if line[next] == b'"' {
+            return Some((last, next));
+        }
+        (last, next) = (next, next + escape_len(&line[next..])?);
+    }
+}
+
 /// Bytes that are looked at together, in one register. Where escapes stand close, a call of memchr for each costs more
 /// than the escape.
 const BLOCK: usize = 8;
 
-/// Where the first quote or backslash of `line[at..]` is.
-#[inline]
-fn special(line: &[u8], mut at: usize) -> Option<usize> {
-    for _ in 0..2 {
-        let Some(block) = line.get(at..)?.first_chunk() else { break };
-        let found = first(bytes_like(block, b'"') | bytes_like(block, b'\\'));
-        at += found;
-        if found < BLOCK {
-            return Some(at);
-        }
-    }
-    memchr2(b'"', b'\\', &line[at..]).map(|found| at + found)
-}
-
-/// The high bit of each byte of `block` that is `byte`; those behind the first of them may be marked wrongly.
+/// The high bit of each byte of `block` that is `byte`.
 #[inline]
 fn bytes_like(block: &[u8; BLOCK], byte: u8) -> u64 {
     const ONES: u64 = u64::MAX / 255;
+    const LOW: u64 = ONES * 0x7f;
     let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(byte));
-    differences.wrapping_sub(ONES) & !differences & (ONES << 7)
+    !(((differences & LOW) + LOW) | differences | LOW)
 }
 
 /// The place of the first byte that is marked; `BLOCK` when none is.
