@@ -1,10 +1,11 @@
 //! One view's decoding state, and what the engine may ask of it.
 
+use memchr::memchr;
 use ringtail_memory::{CarryPool, Exhausted};
 use ringtail_record::{Flags, Position, Stream};
 
 use crate::cut::Cut;
-use crate::format::{Format, Input};
+use crate::format::{self, Format, Input};
 use crate::join::Joins;
 use crate::pass::Pass;
 use crate::table::Table;
@@ -68,6 +69,20 @@ impl Decoder {
     /// The format of the lines; nothing before the first whole line of an [`Input::Auto`].
     pub fn format(&self) -> Option<Format> {
         self.format
+    }
+
+    /// Tells an [`Input::Auto`] the format from `head`, the beginning of its file, for a view that begins elsewhere: its
+    /// own first line may be malformed. Does nothing when the format is known, or cannot be told from `head`.
+    pub fn learn_format(&mut self, head: &[u8]) {
+        if self.format.is_some() {
+            return;
+        }
+        self.format = match memchr(b'\n', head) {
+            Some(len) if len <= self.limits.max_line => {
+                format::of_line(&head[..len], &mut self.clock, &self.carries).ok()
+            }
+            _ => format::of_head(head, &mut self.clock),
+        };
     }
 
     /// Decodes, in place, `chunk`: the bytes of the file `at.generation` from `at.offset` on, which is where the call

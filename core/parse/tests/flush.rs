@@ -154,6 +154,24 @@ fn a_raw_format_is_looked_at_again_in_the_next_file_and_others_are_kept() {
 }
 
 #[test]
+fn a_view_that_begins_in_a_file_learns_the_format_from_its_head() {
+    let cri = b"2026-01-02T03:04:05.123456789Z stdout F x";
+    for (head, format) in [
+        (&b"2026-01-02T03:04:05Z stdout F x\ntorn"[..], Some(Format::Cri)),
+        (cri, Some(Format::Cri)),
+        (b"{\"log\":\"", None),
+        (b"raw", Some(Format::Raw)),
+        (b"", None),
+    ] {
+        let mut test = test(Input::Auto);
+        test.decoder.learn_format(head);
+        assert_eq!(test.decoder.format(), format);
+        test.decoder.learn_format(b"raw\n");
+        assert_eq!(test.decoder.format(), format.or(Some(Format::Raw)));
+    }
+}
+
+#[test]
 fn application_json_is_not_taken_for_dockers() {
     for line in [
         &b"{\"time\":\"2026-01-02T03:04:05Z\",\"level\":\"info\"}\n"[..],
