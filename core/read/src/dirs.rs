@@ -68,6 +68,11 @@ impl Dirs {
         self.scan += 1;
     }
 
+    /// The number of this scan.
+    pub(crate) fn scan(&self) -> u64 {
+        self.scan
+    }
+
     /// Ends a scan of everything: forgets what it did not ask for.
     pub(crate) fn sweep(&mut self) {
         let scan = self.scan;

@@ -60,7 +60,7 @@ pub(crate) struct Pattern {
     /// Index into [`Patterns::specs`].
     pub(crate) spec: usize,
     pub(crate) components: Vec<Component>,
-    /// Without wildcards: where it is a directory, all files directly in it are meant.
+    /// The whole pattern is without wildcards: where it is a directory, all files directly in it are meant.
     pub(crate) exact: bool,
 }
 
@@ -105,15 +105,17 @@ impl Patterns {
         if !text.starts_with('/') {
             return Err(fail("not an absolute path; begin it with /".to_owned()));
         }
+        let mut paths = Vec::new();
         for path in alternatives(text).map_err(fail)? {
             let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
             let components = parts.map(component).collect::<Result<Vec<_>, _>>().map_err(fail)?;
             if components.len() > MAX_COMPONENTS {
                 return Err(fail(format!("more than {MAX_COMPONENTS} components")));
             }
-            let exact = components.iter().all(|component| matches!(component, Component::Literal(_)));
-            self.patterns.push(Pattern { spec, components, exact });
+            paths.push(components);
         }
+        let exact = paths.iter().flatten().all(|component| matches!(component, Component::Literal(_)));
+        self.patterns.extend(paths.into_iter().map(|components| Pattern { spec, components, exact }));
         Ok(())
     }
 }

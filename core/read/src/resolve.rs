@@ -32,6 +32,13 @@ use crate::walk::Trouble;
 /// Nanoseconds after the last change in which a short rotated file may still become longer.
 const QUIET: i64 = 5_000_000_000;
 
+/// How many files of a lineage, the newest ones, are asked for changes in every scan: the one that is written to, and
+/// the one that was until just now.
+const LIVELY: usize = 2;
+
+/// In how many scans each of the others is asked once.
+const OLDER_EVERY: u64 = 8;
+
 /// How often a directory is listed before what it seems to say is believed.
 const LOOKS: usize = 4;
 
@@ -40,6 +47,8 @@ pub(crate) struct Look<'a> {
     pub(crate) fs: &'a dyn Fs,
     pub(crate) files: &'a OpenFiles,
     pub(crate) wall_ns: i64,
+    /// The number of this scan.
+    pub(crate) scan: u64,
     /// Older files are left out when a lineage is new.
     pub(crate) ignore_older_ns: Option<i64>,
     /// Whether a rotated file is left out.
@@ -101,14 +110,24 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
 }
 
 impl Look<'_> {
-    /// Whether no file of an unchanged directory changed: the quick way through a quiet scan.
+    /// Whether no file of an unchanged directory changed: the quick way through a quiet scan. Since no name changed, an
+    /// open file can be asked instead of its path, which is four times as fast.
     fn unchanged(&mut self, tracked: &Tracked) -> bool {
-        tracked.files.iter().all(|known| {
+        let older = tracked.files.len().saturating_sub(LIVELY);
+        tracked.files.iter().enumerate().all(|(at, known)| {
             if known.is_unsettled() {
                 return false;
             }
+            let due = at >= older || (self.scan ^ known.stat.ino).is_multiple_of(OLDER_EVERY);
+            if known.role == Role::Old || !due {
+                return true;
+            }
             *self.stats += 1;
-            known.role == Role::Old || self.fs.stat(&known.path).is_ok_and(|stat| stat == known.stat)
+            let stat = match known.open.upgrade() {
+                Some(open) => open.stat(),
+                None => self.fs.stat(&known.path),
+            };
+            stat.is_ok_and(|stat| stat == known.stat)
         })
     }
 

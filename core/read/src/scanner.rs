@@ -1,7 +1,7 @@
 //! The scanner: from specs to lineages and what changed in them. All its calls may block; it has a thread of its own.
 //!
-//! A quiet scan costs a `stat` for each directory and each file that is not known to be done with. Nothing is opened,
-//! read or hashed before a `stat` says something else than the last one.
+//! A quiet scan costs a `stat` for each directory and for the two newest files of each lineage; the older ones are asked in
+//! every eighth scan. Nothing is opened, read or hashed before a `stat` says something else than the last one.
 //!
 //! Between scans the caller watches [`Scanner::directories`] and calls [`Scanner::scan_dir`] for those that changed (after
 //! adding a watch, too: what happened before it is not told). Watches may be blind, so that everything is scanned now and
@@ -367,6 +367,7 @@ fn look_at(
         fs: &*fs,
         files,
         wall_ns: clock.wall_ns(),
+        scan: dirs.scan(),
         ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
         excluded: &excluded,
         troubles,
