@@ -171,7 +171,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn members_come_out_from_any_position_at_any_boundaries(
             members in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 1..4),

@@ -9,6 +9,10 @@
 //! is written to G later still is told by [`Change::Late`], with the range, and is read out of its order by a view of
 //! its own: `next` goes on answering for every generation that was not released.
 //!
+//! **Truncation** is told by the listing. Between the truncation and that listing a read may get bytes of the new contents,
+//! if these have already grown past the position: nothing but the scanner's look at head and tail can know. They are read
+//! once more, in their place, as part of the next generation.
+//!
 //! **Deleted files** are read to their end through the open file, while [`Lineage::enforce`] finds them within its
 //! limits; after [`LINGER`] without growth they count as drained.
 

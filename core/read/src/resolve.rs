@@ -22,7 +22,7 @@ use ringtail_io::{File, Fs, Kind, Stat};
 
 use crate::dirs::Dirs;
 use crate::head::Content;
-use crate::identity::{HEAD_BYTES, Head};
+use crate::identity::{HEAD_BYTES, Head, Tail};
 use crate::open::{OpenFile, OpenFiles};
 use crate::patterns::bytes;
 use crate::siblings::{Suffix, sibling, sort_oldest_first};
@@ -202,8 +202,9 @@ impl Look<'_> {
         let known = &tracked.files[at];
         let same = known.stat == seen.stat && known.gz == seen.gz;
         match known.role {
-            Role::Old => Ok(Verdict::Same(at, None)),
-            Role::Copies(_) | Role::Ignored | Role::Holds(_) if same => Ok(Verdict::Same(at, None)),
+            Role::Old | Role::Copies(_) | Role::Ignored | Role::Holds(_) if same => {
+                Ok(Verdict::Same(at, None))
+            }
             Role::Ignored if seen.stat.size >= known.begin && !seen.gz => {
                 self.open(seen, known.open.clone(), known.begin)
             }
@@ -379,7 +380,8 @@ impl Look<'_> {
         }
         let older_than = |known: &Known| {
             known.generation().is_some_and(|generation| generation < known_before)
-                && file.stat.modified_ns <= known.stat.modified_ns
+                // A `.gz` has the time of its compression.
+                && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
         if files[at + 1..].iter().flatten().any(older_than) {
             return Role::Old;
@@ -485,13 +487,22 @@ fn continues(
         // A log that is made anew may begin like the old one. The same inode on another device is a remount.
         return claim.tail.len > 0 && orphan.identity.ino == seen.stat.ino;
     }
-    if let Some(open) = orphan.open.upgrade().filter(|open| !open.gz)
-        && let Ok(stat) = open.stat()
-        && stat.size >= orphan.size
-    {
-        let whole = Content::new(open.file.clone(), false).tail(stat.size);
-        return content.reaches(stat.size).unwrap_or(false)
-            && matches!((whole, content.tail(stat.size)), (Ok(a), Ok(b)) if a == b);
+    match original(orphan, claim.tail) {
+        Some((original, len)) => {
+            let tails = (original.tail(len), content.tail(len));
+            content.reaches(len).unwrap_or(false) && matches!(tails, (Ok(a), Ok(b)) if a == b)
+        }
+        None => claim.tail.len > 0 || content.reaches(orphan.size).unwrap_or(false),
     }
-    claim.tail.len > 0 || content.reaches(orphan.size).unwrap_or(false)
+}
+
+/// The contents of a generation without a file and how long they are, where somebody has the deleted file open; not
+/// where that was truncated, which its size, head or tail tell.
+fn original(orphan: &Orphan, tail: Tail) -> Option<(Content, u64)> {
+    let open = orphan.open.upgrade().filter(|open| !open.gz)?;
+    let len = open.stat().ok()?.size;
+    let content = Content::new(open.file.clone(), false);
+    let head = content.head().ok()?;
+    let intact = len >= orphan.size && orphan.identity.head.begins(&head) && content.has(tail).ok()?;
+    intact.then_some((content, len))
 }

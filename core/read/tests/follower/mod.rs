@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use ringtail_io::{RealClock, RealFs};
 use ringtail_read::{
     Change, Claim, Content, FileRecord, FileSpec, Lineage, Listing, LostReason, Next, OpenFiles, Scanner,
-    Tail, tail_of,
+    Tail,
 };
 use tempfile::TempDir;
 
@@ -28,6 +28,10 @@ pub struct Log {
     /// What came late, out of order.
     pub late: Vec<u8>,
     pub finished: bool,
+    /// The last bytes that were read of the generation in `place`.
+    tail: Vec<u8>,
+    /// What was claimed when it was restored.
+    restored: Option<Claim>,
 }
 
 /// What a checkpoint would keep.
@@ -70,7 +74,7 @@ impl Follower {
             scanner.restore(lineage, records, vec![*claim]);
             let restored = Lineage::restore(lineage.clone(), records.clone());
             let place = Some((claim.generation, claim.consumed));
-            logs.insert(lineage.clone(), Log { place, ..Log::new(restored) });
+            logs.insert(lineage.clone(), Log { place, restored: Some(*claim), ..Log::new(restored) });
         }
         Follower { scanner, files, logs, lost: Vec::new(), now: Duration::ZERO, claims: true, closes: false }
     }
@@ -122,7 +126,7 @@ impl Follower {
                 numbers.iter().for_each(|number| _ = log.lineage.close(*number));
             }
             if self.claims && log.place.is_some() {
-                let claim = log.claim(&mut self.scanner);
+                let claim = log.claim();
                 self.scanner.claim(&id, vec![claim]);
             }
             self.note(&id, changes);
@@ -144,10 +148,10 @@ impl Follower {
     }
 
     /// What a checkpoint would keep now, before a stop.
-    pub fn save(mut self) -> Vec<Saved> {
+    pub fn save(self) -> Vec<Saved> {
         let mut saved = Vec::new();
-        for (lineage, log) in &mut self.logs {
-            let claim = log.claim(&mut self.scanner);
+        for (lineage, log) in &self.logs {
+            let claim = log.claim();
             let mut records = log.lineage.records();
             records.retain(|record| record.generation >= claim.generation);
             saved.push(Saved { lineage: lineage.clone(), records, claim });
@@ -180,7 +184,15 @@ impl Follower {
 
 impl Log {
     fn new(lineage: Lineage) -> Self {
-        Log { lineage, place: None, read: Vec::new(), late: Vec::new(), finished: false }
+        Log {
+            lineage,
+            place: None,
+            read: Vec::new(),
+            late: Vec::new(),
+            finished: false,
+            tail: Vec::new(),
+            restored: None,
+        }
     }
 
     fn apply(&mut self, listing: &Listing, now: Duration) -> Vec<Change> {
@@ -210,13 +222,18 @@ impl Log {
                         changes.extend(self.lineage.at_end(generation, offset, turn, now));
                     }
                     offset += bytes.len() as u64;
+                    self.tail.extend(&bytes);
+                    self.tail.drain(..self.tail.len().saturating_sub(256));
                     self.read.extend(bytes);
                 }
                 Next::Reopen { generation, .. } => match scanner.reopen(self.lineage.id(), generation) {
                     Ok(reopened) => self.lineage.opened(generation, reopened.file, reopened.identity),
                     Err(_) => break,
                 },
-                Next::Advance { generation: to, offset: at } => (generation, offset) = (to, at),
+                Next::Advance { generation: to, offset: at } => {
+                    (generation, offset) = (to, at);
+                    self.tail.clear();
+                }
                 Next::Wait { .. } => break,
                 Next::Finished => {
                     self.finished = true;
@@ -248,14 +265,12 @@ impl Log {
         }
     }
 
-    fn claim(&mut self, scanner: &mut Scanner) -> Claim {
+    /// From what was read, as an engine does it: the file may hold something else by now.
+    fn claim(&self) -> Claim {
         let (generation, consumed) = self.place.expect("placed");
-        let id = self.lineage.id().clone();
-        let tail = match scanner.reopen(&id, generation) {
-            Ok(open) => tail_of(&open.file.file, open.file.gz, consumed).expect("readable"),
-            Err(_) => Tail::default(),
-        };
-        Claim { generation, consumed, tail }
+        let unmoved =
+            self.restored.filter(|claim| (claim.generation, claim.consumed) == (generation, consumed));
+        unmoved.unwrap_or_else(|| Claim { generation, consumed, tail: Tail::new(consumed, &self.tail) })
     }
 }
 
