@@ -44,7 +44,7 @@ pub enum Start {
 /// Why bytes were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostReason {
-    /// The file was truncated before they were read, and no copy was found.
+    /// The file was truncated before they were read, and no copy was found; or it is a damaged `.gz`.
     Truncated,
     /// The file was deleted before they were read, and nobody had it open; or it was given up.
     Deleted,
@@ -136,8 +136,10 @@ enum Fate {
     Deleted {
         since: Duration,
     },
-    /// Nothing more can be read.
+    /// Nothing more can be read; a listing may find it again.
     Gone,
+    /// What is there cannot be read; listings that have it change nothing.
+    Spoiled,
 }
 
 impl Generation {
@@ -187,6 +189,10 @@ impl Generation {
         if let (None, Some(file)) = (&self.open, file) {
             self.open = Some(Handle { file: file.clone(), dev: stat.dev, ino: stat.ino });
         }
+    }
+
+    fn is_readable(&self) -> bool {
+        !matches!(self.fate, Fate::Gone | Fate::Spoiled)
     }
 
     /// Whether it is known without reading that nothing follows `offset`.
@@ -316,7 +322,7 @@ impl Lineage {
             return self.onward(self.generations.partition_point(|known| known.number <= generation));
         };
         let known = &self.generations[at];
-        if known.fate == Fate::Gone {
+        if !known.is_readable() {
             return self.onward(at + 1);
         }
         // A view that is behind the one that found the end has more to read.
@@ -368,7 +374,7 @@ impl Lineage {
     /// The scanner opened a generation's file; a failure needs no call, the next listing tells what became of it.
     pub fn opened(&mut self, generation: u32, file: Arc<OpenFile>, identity: Identity) {
         if let Some(known) = self.generations.iter_mut().find(|known| known.number == generation)
-            && known.fate != Fate::Gone
+            && known.is_readable()
         {
             known.open = Some(Handle { file, dev: identity.dev, ino: identity.ino });
         }
@@ -406,6 +412,17 @@ impl Lineage {
         changes
     }
 
+    /// Gives up a generation that cannot be read further: a damaged `.gz`, or one that ends before its contents do. What
+    /// is lost is told in compressed bytes where nothing else is known, at least one.
+    pub fn give_up(&mut self, generation: u32, consumed: u64) -> Option<Change> {
+        let known =
+            self.generations.iter_mut().find(|known| known.number == generation && known.is_readable())?;
+        known.size = known.size.max(consumed.saturating_add(1));
+        let lost = known.lose(LostReason::Truncated, consumed);
+        known.fate = Fate::Spoiled;
+        lost
+    }
+
     /// Drops the generations before `generation`: every reader has left them and nothing of them waits for an
     /// acknowledgement. What is written to them later is not told any more.
     pub fn release_before(&mut self, generation: u32) {
@@ -422,7 +439,7 @@ impl Lineage {
             path: known.path.clone(),
             gz: known.gz,
         };
-        self.generations.iter().filter(|known| known.fate != Fate::Gone).map(record).collect()
+        self.generations.iter().filter(|known| known.is_readable()).map(record).collect()
     }
 
     fn read(&self, known: &Generation, offset: u64) -> Next {
@@ -441,7 +458,7 @@ impl Lineage {
 
     /// The first generation from `at` on that can be read.
     fn successor(&self, at: usize) -> Option<usize> {
-        (at..self.generations.len()).find(|at| self.generations[*at].fate != Fate::Gone)
+        (at..self.generations.len()).find(|at| self.generations[*at].is_readable())
     }
 
     fn is_ready(&self, successor: usize, now: Duration) -> bool {
@@ -491,6 +508,9 @@ fn see(
     consumed: impl Fn(u32) -> u64,
     changes: &mut Vec<Change>,
 ) {
+    if known.fate == Fate::Spoiled {
+        return;
+    }
     let generation = known.number;
     let before = (known.identity.dev, known.identity.ino, known.size);
     let moved = (before.0, before.1) != (sighting.stat.dev, sighting.stat.ino);
