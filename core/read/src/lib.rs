@@ -17,24 +17,30 @@
 //! Never here: records, pipelines, outputs; reading the bytes themselves is the engine's call to `io`.
 
 mod dirs;
+mod generation;
 mod gz;
 mod head;
 mod identity;
 mod lineage;
 mod listing;
+mod look;
+mod next;
 mod open;
 mod patterns;
+mod proof;
 mod resolve;
 mod scanner;
 mod siblings;
 mod tracked;
 mod walk;
 
+pub use generation::Generation;
 pub use gz::{Inflate, InflateError, Inflated};
 pub use head::{Content, head_of, tail_of};
 pub use identity::{Claim, FileRecord, HEAD_BYTES, Head, Identity, TAIL_BYTES, Tail};
-pub use lineage::{Change, GRACE, Generation, LINGER, Lineage, LostReason, Next, Start, Turn};
+pub use lineage::{GRACE, LINGER, Lineage};
 pub use listing::{FileSpec, Listing, Sighting};
+pub use next::{Change, LostReason, Next, Start, Turn};
 pub use open::{OpenFile, OpenFiles};
 pub use patterns::PatternError;
 pub use scanner::{Cost, Reopened, ScanError, Scanner};

@@ -14,58 +14,22 @@
 //! In doubt a file is new: repeated bytes, not lost ones. A directory is listed a second time before a generation
 //! counts as gone, since files are renamed while it is being looked at.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
-
-use ringtail_io::{File, Fs, Kind, Stat};
 
 use crate::dirs::Dirs;
 use crate::head::Content;
-use crate::identity::{HEAD_BYTES, Head, Tail};
-use crate::open::{OpenFile, OpenFiles};
-use crate::patterns::bytes;
-use crate::siblings::{Suffix, sibling, sort_oldest_first};
+use crate::identity::{HEAD_BYTES, Head};
+use crate::look::{Look, Seen};
+use crate::open::OpenFile;
+use crate::proof::{Candidate, continues, is_copy};
 use crate::tracked::{Known, Orphan, Role, Tracked};
-use crate::walk::Trouble;
 
 /// Nanoseconds after the last change in which a short rotated file may still become longer.
 const QUIET: i64 = 5_000_000_000;
 
-/// How many files of a lineage, the newest ones, are asked for changes in every scan: the one that is written to, and
-/// the one that was until just now.
-const LIVELY: usize = 2;
-
-/// In how many scans each of the others is asked once.
-const OLDER_EVERY: u64 = 8;
-
 /// How often a directory is listed before what it seems to say is believed.
 const LOOKS: usize = 4;
-
-/// What a look needs beside the lineage.
-pub(crate) struct Look<'a> {
-    pub(crate) fs: &'a dyn Fs,
-    pub(crate) files: &'a OpenFiles,
-    pub(crate) wall_ns: i64,
-    /// The number of this scan.
-    pub(crate) scan: u64,
-    /// Older files are left out when a lineage is new.
-    pub(crate) ignore_older_ns: Option<i64>,
-    /// Whether a rotated file is left out.
-    pub(crate) excluded: &'a dyn Fn(&Path) -> bool,
-    pub(crate) troubles: &'a mut Vec<Trouble>,
-    /// `stat` calls made.
-    pub(crate) stats: &'a mut u64,
-}
-
-/// A file of the lineage, as it was found this time.
-struct Seen {
-    path: Arc<Path>,
-    gz: bool,
-    is_base: bool,
-    suffix: Option<Suffix>,
-    stat: Stat,
-}
 
 /// What became of a file.
 enum Verdict {
@@ -74,16 +38,6 @@ enum Verdict {
     New(Candidate),
     /// Cannot be read.
     Unreadable,
-}
-
-/// A file that has to be told apart.
-struct Candidate {
-    content: Content,
-    head: Vec<u8>,
-    file: Arc<File>,
-    open: Option<Arc<OpenFile>>,
-    /// Bytes that were left out before it changed.
-    begin: u64,
 }
 
 /// The directory changes while it is being looked at.
@@ -110,66 +64,6 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
 }
 
 impl Look<'_> {
-    /// Whether no file of an unchanged directory changed: the quick way through a quiet scan. Since no name changed, an
-    /// open file can be asked instead of its path, which is four times as fast.
-    fn unchanged(&mut self, tracked: &Tracked) -> bool {
-        let older = tracked.files.len().saturating_sub(LIVELY);
-        tracked.files.iter().enumerate().all(|(at, known)| {
-            if known.is_unsettled() {
-                return false;
-            }
-            let due = at >= older || (self.scan ^ known.stat.ino).is_multiple_of(OLDER_EVERY);
-            if known.role == Role::Old || !due {
-                return true;
-            }
-            *self.stats += 1;
-            let stat = match known.open.upgrade() {
-                Some(open) => open.stat(),
-                None => self.fs.stat(&known.path),
-            };
-            stat.is_ok_and(|stat| stat == known.stat)
-        })
-    }
-
-    /// The lineage's files, oldest first, each once.
-    fn observe(&mut self, tracked: &Tracked, dirs: &mut Dirs, version: u64) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        if version == 0 {
-            return seen;
-        }
-        if let Ok(dir) = dirs.look(&tracked.dir) {
-            for name in dir.siblings(&tracked.base) {
-                let Some(sibling) = sibling(bytes(name)) else { continue };
-                seen.extend(self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix)));
-            }
-        }
-        // Of a rotated name and its `.gz`, the plain one first.
-        seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
-        let last = Suffix::Number(0);
-        sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
-        let gz = bytes(&tracked.base).ends_with(b".gz");
-        seen.extend(self.see(tracked, tracked.key.to_path_buf(), gz, None));
-        let mut ids = std::collections::HashSet::new();
-        let mut unique: Vec<Seen> =
-            seen.into_iter().rev().filter(|s| ids.insert((s.stat.dev, s.stat.ino))).collect();
-        unique.reverse();
-        unique
-    }
-
-    fn see(
-        &mut self,
-        tracked: &Tracked,
-        path: std::path::PathBuf,
-        gz: bool,
-        suffix: Option<Suffix>,
-    ) -> Option<Seen> {
-        *self.stats += 1;
-        let stat = self.fs.stat(&path).ok().filter(|stat| stat.kind == Kind::File)?;
-        let known = tracked.files.iter().find(|known| *known.path == *path);
-        let path = known.map_or_else(|| path.into(), |known| known.path.clone());
-        Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat })
-    }
-
     /// Works out what each file holds. Until the last attempt, nothing is changed when the directory seems to move.
     fn settle(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, attempt: usize) -> Result<(), Unsteady> {
         let mut verdicts = Vec::with_capacity(seen.len());
@@ -369,7 +263,7 @@ impl Look<'_> {
         if !file.is_base {
             for known in files.iter().flatten() {
                 let Some(generation) = known.generation() else { continue };
-                match self.is_copy(known, file, candidate) {
+                match is_copy(self.fs, known, file, candidate) {
                     Ok(true) if candidate.head.len() == HEAD_BYTES => return Role::Copies(generation),
                     Ok(true) if self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET => {
                         return Role::Pending;
@@ -395,25 +289,6 @@ impl Look<'_> {
         }
         tracked.next += 1;
         Role::Holds(tracked.next - 1)
-    }
-
-    /// Whether a rotated file has the same bytes as a file that holds a generation, as far as it goes.
-    fn is_copy(&self, known: &Known, seen: &Seen, candidate: &Candidate) -> io::Result<bool> {
-        let file = match known.open.upgrade() {
-            Some(open) => open.file.clone(),
-            None => self.fs.open(&known.path)?,
-        };
-        let original = Content::new(file, known.gz);
-        let head = original.head()?;
-        if !head.starts_with(&candidate.head) {
-            return Ok(false);
-        }
-        let len = match seen.gz {
-            true => candidate.content.inflated_len(known.stat.size.saturating_add(1))?.0,
-            false => seen.stat.size,
-        };
-        let end = if known.gz { len } else { len.min(known.stat.size) };
-        Ok(original.tail(end)? == candidate.content.tail(end)?)
     }
 
     /// A file in its role, kept open where that serves.
@@ -461,48 +336,4 @@ fn plain(seen: &Seen, role: Role) -> Known {
         fresh: None,
         starved: false,
     }
-}
-
-/// Whether a generation without a file goes on in this one. What cannot be read does not.
-fn continues(
-    tracked: &Tracked,
-    orphan: &Orphan,
-    seen: &Seen,
-    candidate: &Candidate,
-    same_inode: bool,
-) -> bool {
-    let claim = tracked.claim(orphan.generation);
-    let Candidate { content, head, .. } = candidate;
-    if !orphan.identity.head.begins(head) || (orphan.identity.head.len == 0 && !same_inode) {
-        return false;
-    }
-    let proven = content.reaches(claim.consumed).unwrap_or(false) && content.has(claim.tail).unwrap_or(false);
-    if !proven {
-        return false;
-    }
-    if same_inode {
-        return seen.gz || orphan.gz || seen.stat.size >= orphan.size || claim.tail.len > 0;
-    }
-    if seen.is_base {
-        // A log that is made anew may begin like the old one. The same inode on another device is a remount.
-        return claim.tail.len > 0 && orphan.identity.ino == seen.stat.ino;
-    }
-    match original(orphan, claim.tail) {
-        Some((original, len)) => {
-            let tails = (original.tail(len), content.tail(len));
-            content.reaches(len).unwrap_or(false) && matches!(tails, (Ok(a), Ok(b)) if a == b)
-        }
-        None => claim.tail.len > 0 || content.reaches(orphan.size).unwrap_or(false),
-    }
-}
-
-/// The contents of a generation without a file and how long they are, where somebody has the deleted file open; not
-/// where that was truncated, which its size, head or tail tell.
-fn original(orphan: &Orphan, tail: Tail) -> Option<(Content, u64)> {
-    let open = orphan.open.upgrade().filter(|open| !open.gz)?;
-    let len = open.stat().ok()?.size;
-    let content = Content::new(open.file.clone(), false);
-    let head = content.head().ok()?;
-    let intact = len >= orphan.size && orphan.identity.head.begins(&head) && content.has(tail).ok()?;
-    intact.then_some((content, len))
 }

@@ -1,0 +1,180 @@
+//! One generation of a lineage, and what a listing does to it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::{FileRecord, Identity};
+use crate::listing::{Listing, Sighting};
+use crate::next::{Change, LostReason, Turn};
+use crate::open::OpenFile;
+
+/// One stretch of a log's contents and where it lies.
+#[derive(Debug)]
+pub struct Generation {
+    /// Its number; later ones have larger numbers.
+    pub number: u32,
+    /// The file that holds it, or held it last.
+    pub identity: Identity,
+    /// Where that file lies or lay.
+    pub path: Arc<Path>,
+    /// Whether that file is compressed.
+    pub gz: bool,
+    /// Uncompressed bytes that were seen (of one only ever seen compressed: the compressed ones).
+    pub size: u64,
+    /// Bytes before this are not wanted.
+    pub begin: u64,
+    pub(crate) open: Option<Handle>,
+    pub(crate) fate: Fate,
+    /// The turn in which its end was found, and where.
+    pub(crate) ended: Option<(Turn, u64)>,
+    /// How far it was read when a view left it.
+    pub(crate) left: Option<u64>,
+}
+
+/// An open file, which may be another one than the name leads to by now.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) file: Arc<OpenFile>,
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+}
+
+/// What became of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Present,
+    /// The name is gone, the open file is not.
+    Deleted {
+        since: Duration,
+    },
+    /// Nothing more can be read; a listing may find it again.
+    Gone,
+    /// What is there cannot be read; listings that have it change nothing.
+    Spoiled,
+}
+
+impl Generation {
+    pub(crate) fn new(sighting: &Sighting) -> Self {
+        let mut generation = Generation {
+            number: sighting.generation,
+            identity: Identity::default(),
+            path: sighting.path.clone(),
+            gz: sighting.gz,
+            size: 0,
+            begin: sighting.begin,
+            open: None,
+            fate: Fate::Present,
+            ended: None,
+            left: None,
+        };
+        generation.take(sighting);
+        generation
+    }
+
+    pub(crate) fn restored(record: FileRecord) -> Self {
+        let FileRecord { generation, identity, size, path, gz } = record;
+        Generation {
+            number: generation,
+            identity,
+            path,
+            gz,
+            size,
+            begin: 0,
+            open: None,
+            fate: Fate::Present,
+            ended: None,
+            left: None,
+        }
+    }
+
+    /// Takes over what a scan saw.
+    pub(crate) fn take(&mut self, sighting: &Sighting) {
+        let Sighting { stat, head, path, gz, file, .. } = sighting;
+        self.identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
+        self.path = path.clone();
+        self.gz = *gz;
+        self.fate = Fate::Present;
+        if !gz || self.size == 0 {
+            self.size = stat.size;
+        }
+        if let (None, Some(file)) = (&self.open, file) {
+            self.open = Some(Handle { file: file.clone(), dev: stat.dev, ino: stat.ino });
+        }
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        !matches!(self.fate, Fate::Gone | Fate::Spoiled)
+    }
+
+    /// Whether it is known without reading that nothing follows `offset`.
+    pub(crate) fn known_end(&self, offset: u64) -> bool {
+        self.open.is_none() && !self.gz && offset >= self.size
+    }
+
+    pub(crate) fn lose(&mut self, reason: LostReason, consumed: u64) -> Option<Change> {
+        self.open = None;
+        self.fate = Fate::Gone;
+        let bytes = self.size.saturating_sub(consumed.max(self.begin));
+        (bytes > 0).then(|| Change::Lost { generation: self.number, reason, bytes, path: self.path.clone() })
+    }
+}
+
+/// A known generation that the listing does not have any more.
+pub(crate) fn vanish(
+    known: &mut Generation,
+    listing: &Listing,
+    now: Duration,
+    consumed: impl Fn(u32) -> u64,
+) -> Option<Change> {
+    if known.fate != Fate::Present {
+        return None;
+    }
+    let (dev, ino) = (known.identity.dev, known.identity.ino);
+    let in_place = |file: &Sighting| (file.stat.dev, file.stat.ino) == (dev, ino);
+    if listing.files.iter().any(in_place) {
+        return known.lose(LostReason::Truncated, consumed(known.number));
+    }
+    if known.open.is_none() {
+        return known.lose(LostReason::Deleted, consumed(known.number));
+    }
+    known.fate = Fate::Deleted { since: now };
+    Some(Change::Grew { generation: known.number })
+}
+
+/// A known generation as the listing has it.
+pub(crate) fn see(
+    known: &mut Generation,
+    sighting: &Sighting,
+    listing: &Listing,
+    consumed: impl Fn(u32) -> u64,
+    changes: &mut Vec<Change>,
+) {
+    if known.fate == Fate::Spoiled {
+        return;
+    }
+    let generation = known.number;
+    let before = (known.identity.dev, known.identity.ino, known.size);
+    let moved = (before.0, before.1) != (sighting.stat.dev, sighting.stat.ino);
+    if let Some(Handle { dev, ino, .. }) = known.open
+        && (dev, ino) != (sighting.stat.dev, sighting.stat.ino)
+    {
+        // The old file is still worth reading, unless it holds something else now or has nothing more.
+        let reused = listing.files.iter().any(|file| (file.stat.dev, file.stat.ino) == (dev, ino));
+        if reused || consumed(generation) >= known.size {
+            known.open = None;
+        }
+    }
+    known.take(sighting);
+    if moved {
+        changes.push(Change::Moved { generation });
+    }
+    match known.left {
+        Some(from) if !known.gz && known.size > from => {
+            changes.push(Change::Late { generation, from, to: known.size });
+            known.left = Some(known.size);
+        }
+        _ if known.size != before.2 => changes.push(Change::Grew { generation }),
+        _ => {}
+    }
+}
