@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::check;
+use crate::collect;
 use crate::demo;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, LogLevel};
+use crate::run;
 
 /// Collects container logs: finds the files, follows them through rotations, delivers every record.
 #[derive(Debug, Parser)]
@@ -37,6 +39,14 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The agent. With no configuration: every container log found here, to the terminal, from now on.
+    Run {
+        /// The configuration: a file, or a directory of *.yaml.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Files, directories or globs to standard output, once; or followed.
+    Collect(collect::Args),
     /// Every error of a configuration, with file, line and what to write instead.
     Check {
         /// The configuration: a file, or a directory of *.yaml.
@@ -57,11 +67,13 @@ pub fn main() -> ExitCode {
     // clap exits with 2 on wrong usage, with 0 after --help and --version.
     let cli = Cli::parse();
     logging::start(cli.common.log_level, cli.common.log_format);
-    run(cli.command, cli.common).into()
+    dispatch(cli.command, cli.common).into()
 }
 
-fn run(command: Command, common: Common) -> Exit {
+fn dispatch(command: Command, common: Common) -> Exit {
     match command {
+        Command::Run { config } => run::main(config.as_deref()),
+        Command::Collect(args) => collect::main(&args),
         Command::Check { file } => check::main(&file, common),
         Command::Demo(args) => demo::main(&args, common),
         Command::Doctor { config } => doctor::main(config.as_deref(), common),

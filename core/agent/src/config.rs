@@ -17,7 +17,7 @@ mod scalar;
 mod yaml;
 
 pub use load::{Loaded, load, parse};
-pub use model::{Batch, Config, HoldDeleted, Output, Pipeline, Start, Threads};
+pub use model::{Config, Output, Pipeline, Threads};
 pub use problem::{Place, Problem, Problems};
 pub use reader::Environment;
 

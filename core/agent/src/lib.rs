@@ -5,6 +5,8 @@
 pub mod admin;
 pub mod check;
 pub mod cli;
+pub mod collect;
+pub mod collection;
 pub mod config;
 pub mod cores;
 pub mod demo;
@@ -12,8 +14,15 @@ pub mod doctor;
 pub mod environment;
 pub mod exit;
 pub mod logging;
+pub mod matches;
 pub mod metrics;
 pub mod no_config;
+pub mod own;
 pub mod process;
+pub mod progress;
+pub mod run;
+pub mod signals;
+pub mod watch;
+pub mod wiring;
 
 pub use cli::main;

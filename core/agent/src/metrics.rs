@@ -4,6 +4,9 @@
 
 use std::fmt::{self, Write};
 
+use ringtail_engine::{LagSnapshot, PipelineSnapshot};
+use ringtail_ship::OutputStats;
+
 use crate::process::Process;
 
 /// All figures at one moment.
@@ -66,6 +69,27 @@ pub struct Lag {
     pub bytes: u64,
 }
 
+impl From<PipelineSnapshot> for PipelineFigures {
+    fn from(pipeline: PipelineSnapshot) -> Self {
+        let PipelineSnapshot { name, read_bytes, records, malformed_lines } = pipeline;
+        PipelineFigures { name, read_bytes, records, malformed_lines }
+    }
+}
+
+impl From<OutputStats> for OutputFigures {
+    fn from(output: OutputStats) -> Self {
+        let OutputStats { name, delivered_records, delivered_bytes, retries, .. } = output;
+        OutputFigures { name, delivered_records, delivered_bytes, retries }
+    }
+}
+
+impl From<LagSnapshot> for Lag {
+    fn from(lag: LagSnapshot) -> Self {
+        let LagSnapshot { pipeline, output, bytes } = lag;
+        Lag { pipeline, output, bytes }
+    }
+}
+
 /// The text format's content type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -77,6 +101,13 @@ impl Metrics {
         self.agent(&mut page);
         self.process.figures(&mut page);
         page.0
+    }
+
+    /// Puts everything into the order of its names, so that two pages can be compared.
+    pub fn sort(&mut self) {
+        self.pipelines.sort_by(|a, b| a.name.cmp(&b.name));
+        self.outputs.sort_by(|a, b| a.name.cmp(&b.name));
+        self.lags.sort_by(|a, b| (&a.pipeline, &a.output).cmp(&(&b.pipeline, &b.output)));
     }
 
     fn collection(&self, page: &mut Page) {

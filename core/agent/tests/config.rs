@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringtail_agent::config::{self, Start, Threads};
+use ringtail_agent::config::{self, Threads};
 use ringtail_parse::{Format, Input};
+use ringtail_read::Start;
 use ringtail_ship::SinkConfig;
 
 fn folder(name: &str) -> PathBuf {
@@ -110,7 +111,7 @@ pipelines:
         (Input::Fixed(Format::Cri), Start::Last(1 << 20), Some(Duration::from_secs(3600)))
     );
     assert_eq!(
-        (shop.max_line, shop.max_record, shop.flush_after),
+        (shop.limits.max_line, shop.limits.max_record, shop.flush_after),
         (64 << 10, 4 << 20, Duration::from_secs(5))
     );
     assert_eq!(shop.paths, ["/var/log/pods/**/*.log", "/b"]);

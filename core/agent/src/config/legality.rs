@@ -144,7 +144,7 @@ fn payload_shares(reader: &mut Reader<'_>, config: &Config, places: &Places) {
     let Some(share) = payloads.checked_div(outputs) else { return };
     for Output { name, batch, .. } in &config.outputs {
         let senders = config.pipelines.iter().filter(|pipeline| pipeline.to.contains(name));
-        let record = senders.map(|pipeline| pipeline.max_record).max().unwrap_or(0);
+        let record = senders.map(|pipeline| pipeline.limits.max_record).max().unwrap_or(0);
         let needed = (2 * batch.max_bytes).max(record);
         if share >= needed {
             continue;
@@ -164,17 +164,17 @@ fn payload_shares(reader: &mut Reader<'_>, config: &Config, places: &Places) {
 /// A record that is being joined lies in one carry.
 fn carries(reader: &mut Reader<'_>, config: &Config, places: &Places) {
     let fits = |memory: usize, record: usize| CarryPool::new(&Budget::new(memory)).take(record).is_ok();
-    for Pipeline { name, max_record, .. } in &config.pipelines {
-        if fits(config.memory, *max_record) {
+    for Pipeline { name, limits, .. } in &config.pipelines {
+        if fits(config.memory, limits.max_record) {
             continue;
         }
         let doubled = std::iter::successors(Some(config.memory), |memory| memory.checked_mul(2));
-        let memory = doubled.take(16).find(|memory| fits(*memory, *max_record)).unwrap_or(128 << 20);
+        let memory = doubled.take(16).find(|memory| fits(*memory, limits.max_record)).unwrap_or(128 << 20);
         let place = places.name("pipelines", name);
         let message = format!(
             "{} of memory cannot hold one record of {} that is being joined; write `memory: {}`, or lower `pipelines.{name}.from.max_record`",
             show_size(config.memory as u64),
-            show_size(*max_record as u64),
+            show_size(limits.max_record as u64),
             show_size(memory as u64),
         );
         reader.error_at(places.memory(place), "memory", message);

@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+use ringtail_engine::HoldDeleted;
 
 use super::legality;
-use super::model::{Config, HoldDeleted, Threads};
+use super::model::{Config, Threads};
 use super::outputs;
 use super::pipelines;
 use super::problem::{Place, Problem, Problems};
@@ -190,12 +191,11 @@ fn top(reader: &mut Reader<'_>, root: &Node, complete: bool) -> Option<Config> {
     let pipelines = pipelines_field.as_ref().map(|field| pipelines::read(reader, field));
     fields.finish(reader, &LATER_TOP);
     let config = Config {
-        data_dir: data_dir.unwrap_or_else(|| "/var/lib/ringtail".into()).into(),
+        data_dir: Some(data_dir.unwrap_or_else(|| "/var/lib/ringtail".into()).into()),
         memory: memory.unwrap_or(128 << 20),
         threads: threads.unwrap_or(Threads::Auto),
         admin: admin.unwrap_or_else(|| Some(default_admin())),
-        hold_deleted: hold_deleted
-            .unwrap_or(HoldDeleted { max_bytes: 1 << 30, max_age: Duration::from_secs(3600) }),
+        hold_deleted: hold_deleted.unwrap_or_default(),
         outputs: outputs?,
         pipelines: pipelines?,
     };
@@ -263,8 +263,9 @@ fn hold_deleted(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<HoldDelete
     let max_bytes = reader.parsed(fields.take("max_bytes"), size);
     let max_age = reader.parsed(fields.take("max_age"), duration);
     fields.finish(reader, &[]);
+    let default = HoldDeleted::default();
     Some(HoldDeleted {
-        max_bytes: max_bytes.unwrap_or(1 << 30),
-        max_age: max_age.unwrap_or(Duration::from_secs(3600)),
+        max_bytes: max_bytes.unwrap_or(default.max_bytes),
+        max_age: max_age.unwrap_or(default.max_age),
     })
 }

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ringtail_encode::{Compression, Selection};
-use ringtail_parse::Input;
+use ringtail_engine::{BatchLimits, HoldDeleted};
+use ringtail_parse::{Input, Limits};
+use ringtail_read::Start;
 use ringtail_ship::SinkConfig;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where checkpoints lie.
-    pub data_dir: PathBuf,
+    /// Where checkpoints lie; nowhere, when there is no configuration.
+    pub data_dir: Option<PathBuf>,
     /// Bytes for slabs, carries and payloads together.
     pub memory: usize,
     /// How many shards, and packers.
@@ -36,15 +38,6 @@ pub enum Threads {
     Count(usize),
 }
 
-/// Limits on deleted files that still have unread bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HoldDeleted {
-    /// Bytes on disk.
-    pub max_bytes: u64,
-    /// Time since the deletion.
-    pub max_age: Duration,
-}
-
 /// Where records go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
@@ -57,20 +50,9 @@ pub struct Output {
     /// Which attributes go out.
     pub attributes: Selection,
     /// When a batch is sealed.
-    pub batch: Batch,
+    pub batch: BatchLimits,
     /// Lanes.
     pub concurrency: u32,
-}
-
-/// When a batch is sealed: at the first limit that it reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Bytes before compression.
-    pub max_bytes: usize,
-    /// Records.
-    pub max_records: usize,
-    /// Time since the first record.
-    pub max_delay: Duration,
 }
 
 /// Files to outputs.
@@ -88,23 +70,10 @@ pub struct Pipeline {
     pub input: Input,
     /// Where files begin that are present at the first start.
     pub start: Start,
-    /// Bytes of a line.
-    pub max_line: usize,
-    /// Bytes of a joined record.
-    pub max_record: usize,
+    /// Limits on lines and joined records.
+    pub limits: Limits,
     /// How long an unfinished line waits for its rest.
     pub flush_after: Duration,
     /// Names of outputs.
     pub to: Vec<String>,
-}
-
-/// Where files begin that are present at a pipeline's first start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest byte.
-    Beginning,
-    /// Behind what there is.
-    End,
-    /// This many bytes before the end.
-    Last(u64),
 }

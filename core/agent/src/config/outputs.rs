@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 use ringtail_encode::{Compression, Selection};
+use ringtail_engine::BatchLimits;
 use ringtail_ship::{PACKER_QUEUE_BYTES, Rotate, Secret, SinkConfig};
 use url::Url;
 
-use super::model::{Batch, Output};
+use super::model::Output;
 use super::reader::{Field, Fields, Later, Reader};
 use super::scalar::{duration, show_size, size};
 
@@ -99,7 +100,7 @@ fn kind(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Kind> {
 struct Common {
     compression: Compression,
     attributes: Selection,
-    batch: Batch,
+    batch: BatchLimits,
     concurrency: u32,
 }
 
@@ -107,7 +108,7 @@ impl Common {
     fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: Option<Kind>) -> Self {
         let compression = compression(reader, fields.take("compression"), kind);
         let attributes = fields.take("attributes").and_then(|field| attributes(reader, &field));
-        let batch = fields.take("batch").map_or(Batch::default(), |field| batch(reader, &field));
+        let batch = fields.take("batch").map_or(BatchLimits::default(), |field| batch(reader, &field));
         let concurrency = reader.parsed(fields.take("concurrency"), |text| count(text, 1, CONCURRENCY_MAX));
         let ordering = [("strict", ())];
         let later = [("relaxed", "remove it: `strict` is the default")];
@@ -147,14 +148,8 @@ fn attributes(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Selection> {
     }
 }
 
-impl Default for Batch {
-    fn default() -> Self {
-        Batch { max_bytes: 1 << 20, max_records: 8192, max_delay: Duration::from_secs(1) }
-    }
-}
-
-fn batch(reader: &mut Reader<'_>, field: &Field<'_>) -> Batch {
-    let default = Batch::default();
+fn batch(reader: &mut Reader<'_>, field: &Field<'_>) -> BatchLimits {
+    let default = BatchLimits::default();
     let Some(mut fields) = reader.fields(field, "`max_bytes: 1MiB`") else { return default };
     let max_bytes = reader.parsed(fields.take("max_bytes"), |text| {
         let bytes = size(text)?;
@@ -177,7 +172,7 @@ fn batch(reader: &mut Reader<'_>, field: &Field<'_>) -> Batch {
     });
     fields.finish(reader, &[]);
     let bytes = |value: u64| usize::try_from(value).ok();
-    Batch {
+    BatchLimits {
         max_bytes: max_bytes.and_then(bytes).unwrap_or(default.max_bytes),
         max_records: max_records.and_then(bytes).unwrap_or(default.max_records),
         max_delay: max_delay.unwrap_or(default.max_delay),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use globset::GlobBuilder;
-use ringtail_parse::{Format, Input};
+use ringtail_parse::{Format, Input, Limits};
+use ringtail_read::Start;
 use ringtail_ship::PACKER_QUEUE_BYTES;
 
-use super::model::{Pipeline, Start};
+use super::model::Pipeline;
 use super::reader::{Field, Fields, Later, Reader};
 use super::scalar::{duration, show_size, size};
 
@@ -54,10 +55,10 @@ fn pipeline(reader: &mut Reader<'_>, name: &str, field: &Field<'_>) -> Option<Pi
     }
     let to = to.and_then(|field| to_outputs(reader, &field));
     fields.finish(reader, &LATER_PIPELINE);
-    let From { files, start, max_line, max_record, flush_after } = from;
+    let From { files, start, limits, flush_after } = from;
     let Files { paths, exclude, ignore_older, input } = files;
     let (name, to) = (name.into(), to.unwrap_or_default());
-    Some(Pipeline { name, paths, exclude, ignore_older, input, start, max_line, max_record, flush_after, to })
+    Some(Pipeline { name, paths, exclude, ignore_older, input, start, limits, flush_after, to })
 }
 
 fn to_outputs(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<String>> {
@@ -81,8 +82,7 @@ fn to_outputs(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<String>>
 struct From {
     files: Files,
     start: Start,
-    max_line: usize,
-    max_record: usize,
+    limits: Limits,
     flush_after: Duration,
 }
 
@@ -91,8 +91,7 @@ impl Default for From {
         From {
             files: Files::default(),
             start: Start::Beginning,
-            max_line: 1 << 20,
-            max_record: 4 << 20,
+            limits: Limits { max_line: 1 << 20, max_record: 4 << 20 },
             flush_after: Duration::from_secs(5),
         }
     }
@@ -108,7 +107,7 @@ impl From {
         }
         let files = files.and_then(|field| Files::read(reader, &field));
         let start = fields.take("start").and_then(|field| start(reader, &field));
-        let (max_line, max_record) = lengths(reader, &mut fields);
+        let limits = limits(reader, &mut fields);
         let flush_after = reader.parsed(fields.take("flush_after"), |text| match duration(text)? {
             time if time > FLUSH_MAX => Err("is too long; write at most `1h`".into()),
             time => Ok(time),
@@ -118,15 +117,14 @@ impl From {
         Some(From {
             files: files.unwrap_or_default(),
             start: start.unwrap_or(default.start),
-            max_line,
-            max_record,
+            limits,
             flush_after: flush_after.unwrap_or(default.flush_after),
         })
     }
 }
 
 /// `max_line` and `max_record`, the first not above the second.
-fn lengths(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (usize, usize) {
+fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
     let within = |text: &str| {
         let bytes = size(text)?;
         match usize::try_from(bytes) {
@@ -142,7 +140,7 @@ fn lengths(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (usize, usize) {
     let record_field = fields.take("max_record");
     let max_line = reader.parsed(line_field.clone(), within);
     let max_record = reader.parsed(record_field.clone(), within);
-    let default = From::default();
+    let default = From::default().limits;
     let (line, record) = (max_line.unwrap_or(default.max_line), max_record.unwrap_or(default.max_record));
     if line > record {
         // Told where it was written: at whichever of the two is there.
@@ -155,7 +153,7 @@ fn lengths(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (usize, usize) {
             reader.error(&field, message);
         }
     }
-    (line, record)
+    Limits { max_line: line, max_record: record }
 }
 
 fn start(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Start> {

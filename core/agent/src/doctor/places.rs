@@ -33,7 +33,7 @@ pub(super) fn usual() -> Vec<Finding> {
 
 /// What a configuration names.
 pub(super) fn configured(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![data_dir(&config.data_dir)];
+    let mut findings: Vec<Finding> = config.data_dir.iter().map(|dir| data_dir(dir)).collect();
     findings.extend(config.pipelines.iter().flat_map(pipeline));
     findings.extend(config.outputs.iter().map(output));
     findings

@@ -1,0 +1,265 @@
+//! `ringtail collect`: files, directories or globs to standard output, once; or followed.
+//!
+//! Arguments are read one after the other: a file alone, a directory or a glob with the rotated siblings of its files,
+//! oldest first. No positions are kept. What cannot be read is told, the rest goes on.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use crossbeam_channel::Receiver;
+use ringtail_engine::{BatchLimits, Mode};
+use ringtail_parse::Input;
+use ringtail_read::{Start, sibling};
+use ringtail_ship::SinkConfig;
+use tracing::error;
+
+use crate::collection::Collection;
+use crate::config::{Config, Pipeline};
+use crate::environment;
+use crate::exit::Exit;
+use crate::matches;
+use crate::no_config;
+use crate::own;
+use crate::progress::Progress;
+use crate::signals::{self, Control};
+use crate::wiring::literal;
+
+/// How long what was read may take to be written after Ctrl-C.
+const STOP_DEADLINE: Duration = Duration::from_secs(2);
+/// How often it is looked whether there is an end: a signal, or a closed pipe.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What the command line says.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Files, directories or globs, in this order.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Go on with what is written to them.
+    #[arg(long, short)]
+    follow: bool,
+    /// The format of the files: auto, cri, docker-json or raw.
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    input: Input,
+    /// One JSON object a record, the message alone, or nothing.
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Ndjson,
+    Text,
+    Null,
+}
+
+/// Collects what the arguments name. [`Exit::Failed`] when something of it could not be read.
+pub fn main(args: &Args) -> Exit {
+    let controls = match signals::listen() {
+        Ok(controls) => controls,
+        Err(why) => return failed(&format!("cannot catch signals: {why}")),
+    };
+    let targets: Vec<Result<Target, String>> = args.paths.iter().map(|path| Target::new(path)).collect();
+    let mut unread = 0;
+    let told = |target: Result<Target, String>| {
+        target.inspect_err(|why| {
+            error!("{why}");
+            unread += 1;
+        })
+    };
+    let targets: Vec<Target> = targets.into_iter().map(told).filter_map(Result::ok).collect();
+    let ended = match targets.is_empty() {
+        true => Exit::Done,
+        false => read(args, &targets, &controls),
+    };
+    match ended {
+        Exit::Done if unread > 0 => Exit::Failed,
+        ended => ended,
+    }
+}
+
+/// One argument, as the pipeline that reads it.
+struct Target {
+    pattern: String,
+    exclude: Vec<String>,
+}
+
+impl Target {
+    /// Looks at what is there. The error is a sentence that names it.
+    fn new(argument: &Path) -> Result<Self, String> {
+        let told = |why: &dyn std::fmt::Display| format!("{}: {why}", argument.display());
+        let wild = argument.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte));
+        match fs::metadata(argument) {
+            Ok(metadata) if metadata.is_dir() => {
+                fs::read_dir(argument).map_err(|error| told(&error))?;
+                Ok(Target {
+                    pattern: literal(&absolute(argument).map_err(|error| told(&error))?),
+                    exclude: Vec::new(),
+                })
+            }
+            Ok(metadata) if metadata.is_file() => {
+                File::open(argument).map_err(|error| told(&error))?;
+                let path = absolute(argument).map_err(|error| told(&error))?;
+                let pattern = literal(&path);
+                Ok(Target { exclude: kin(&path).map_err(|error| told(&error))?, pattern })
+            }
+            Ok(_) => Err(told(&"neither a file nor a directory")),
+            Err(_) if wild => glob(argument).map_err(|error| told(&error)),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    fn pipeline(&self, number: usize, input: Input) -> Pipeline {
+        Pipeline {
+            name: format!("collect-{number}"),
+            paths: vec![self.pattern.clone()],
+            exclude: self.exclude.clone(),
+            input,
+            start: Start::Beginning,
+            ..no_config::pipeline()
+        }
+    }
+}
+
+/// The files that were rotated together with this one: a file alone is asked for, so they are left out.
+fn kin(path: &Path) -> io::Result<Vec<String>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+    let base = |name: &OsStr| match sibling(name.as_bytes()) {
+        Some(sibling) => sibling.base.to_vec(),
+        None => name.as_bytes().to_vec(),
+    };
+    let mut kin = Vec::new();
+    for entry in fs::read_dir(parent)? {
+        let other = entry?.file_name();
+        if other != name && base(&other) == base(name) {
+            kin.push(literal(&parent.join(other)));
+        }
+    }
+    Ok(kin)
+}
+
+/// A glob that matches something.
+fn glob(argument: &Path) -> io::Result<Target> {
+    let pattern = absolute(argument)?.to_string_lossy().into_owned();
+    let target = Target { pattern, exclude: Vec::new() };
+    let pipeline = target.pipeline(0, Input::Auto);
+    match matches::look(std::slice::from_ref(&pipeline)) {
+        Some(matches) if matches.of_path(0, 0) == 0 => match matches.errors.first() {
+            Some(error) => Err(io::Error::other(error.clone())),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "nothing matches")),
+        },
+        _ => Ok(target),
+    }
+}
+
+/// From the root, without `.` and `..`. Symlinks stay: their names are what the operator knows.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let Some(last) =
+        path.components().collect::<Vec<_>>().iter().rposition(|part| *part == Component::ParentDir)
+    else {
+        return Ok(path);
+    };
+    let (above, rest): (PathBuf, PathBuf) =
+        (path.components().take(last + 1).collect(), path.components().skip(last + 1).collect());
+    Ok(fs::canonicalize(above)?.join(rest))
+}
+
+fn read(args: &Args, targets: &[Target], controls: &Receiver<Control>) -> Exit {
+    let choice = match environment::io_choice() {
+        Ok(choice) => choice,
+        Err(error) => {
+            failed(&format!("RINGTAIL_IO: {error}"));
+            return Exit::Usage;
+        }
+    };
+    let mode = if args.follow { Mode::Follow } else { Mode::Once };
+    let mut progress = Progress::new();
+    let mut ended = Ended::AllRead;
+    for config in configs(args, targets) {
+        // One after the other, each to its end: that is what keeps the order of the arguments.
+        let collection = match Collection::start(&config, choice, mode) {
+            Ok(collection) => collection,
+            Err(error) => return failed(&error.to_string()),
+        };
+        ended = wait(&collection, controls, args.follow, &mut progress);
+        collection.stop(STOP_DEADLINE);
+        progress.add(&collection);
+        if ended != Ended::AllRead {
+            break;
+        }
+    }
+    progress.finish();
+    match ended {
+        Ended::Interrupted if !args.follow => Exit::Failed,
+        Ended::Interrupted | Ended::AllRead | Ended::NobodyReads => Exit::Done,
+    }
+}
+
+/// One configuration an argument, or one for all where they are followed.
+fn configs(args: &Args, targets: &[Target]) -> Vec<Config> {
+    let mut base = no_config::to_stdout(Vec::new());
+    let terminal = io::stdout().is_terminal();
+    for output in &mut base.outputs {
+        output.sink = match args.output {
+            Output::Ndjson => SinkConfig::Stdout { text: false },
+            Output::Text => SinkConfig::Stdout { text: true },
+            Output::Null => SinkConfig::Null,
+        };
+        if !terminal && !args.follow {
+            output.batch = BatchLimits::default();
+        }
+    }
+    let pipelines = targets.iter().enumerate().map(|(number, target)| target.pipeline(number, args.input));
+    let with = |pipelines: Vec<Pipeline>| {
+        let mut config = Config { pipelines, ..base.clone() };
+        own::leave_out(&mut config);
+        config
+    };
+    match args.follow {
+        true => vec![with(pipelines.collect())],
+        false => pipelines.map(|pipeline| with(vec![pipeline])).collect(),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    AllRead,
+    Interrupted,
+    NobodyReads,
+}
+
+fn wait(
+    collection: &Collection,
+    controls: &Receiver<Control>,
+    follow: bool,
+    progress: &mut Progress,
+) -> Ended {
+    loop {
+        let looked = Instant::now();
+        if collection.wait_idle(LOOK_EVERY) && !follow {
+            return if collection.closed_pipe() { Ended::NobodyReads } else { Ended::AllRead };
+        }
+        // While it follows, it is idle most of the time.
+        let left = LOOK_EVERY.saturating_sub(looked.elapsed());
+        if let Ok(Control::Stop) = controls.recv_timeout(left) {
+            return Ended::Interrupted;
+        }
+        if collection.closed_pipe() {
+            return Ended::NobodyReads;
+        }
+        progress.show(collection);
+    }
+}
+
+fn failed(why: &str) -> Exit {
+    // The progress may stand in this line.
+    let _ = writeln!(io::stderr().lock());
+    error!("{why}");
+    Exit::Failed
+}

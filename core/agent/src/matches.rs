@@ -1,0 +1,86 @@
+//! What the paths of a configuration match now: for the start line, and for `check`, which warns of what matches
+//! nothing.
+//!
+//! The looking happens on a thread of its own and is not waited for longer than [`PATIENCE`]: a mount that never answers
+//! stops nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ringtail_io::{RealClock, RealFs};
+use ringtail_read::{FileSpec, OpenFiles, Scanner};
+
+use crate::config::Pipeline;
+
+/// How long is waited for the looking.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Files that are open at once while looking.
+const OPEN_FILES: usize = 64;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matches {
+    /// Logs, rotated files not counted, by pipeline and path: in that order, and by path's place in the pipeline.
+    counts: BTreeMap<(usize, usize), usize>,
+    /// What cannot be looked at, and why.
+    pub errors: Vec<String>,
+}
+
+impl Matches {
+    /// Logs that the path numbered `path` of the pipeline numbered `pipeline` matches.
+    pub fn of_path(&self, pipeline: usize, path: usize) -> usize {
+        self.counts.get(&(pipeline, path)).copied().unwrap_or(0)
+    }
+}
+
+/// Looks for the files of all pipelines; nothing when that takes too long. Patterns are right.
+pub fn look(pipelines: &[Pipeline]) -> Option<Matches> {
+    let mut specs = Vec::new();
+    let mut owners = Vec::new();
+    for (number, pipeline) in pipelines.iter().enumerate() {
+        for (place, path) in pipeline.paths.iter().enumerate() {
+            specs.push(FileSpec {
+                id: u32::try_from(owners.len()).ok()?,
+                paths: vec![path.clone()],
+                exclude: pipeline.exclude.clone(),
+                ignore_older: None,
+            });
+            owners.push((number, place));
+        }
+    }
+    let (found, finding) = mpsc::channel();
+    let looking = move || drop(found.send(scan(&specs, &owners)));
+    thread::Builder::new().name("looking".into()).spawn(looking).ok()?;
+    finding.recv_timeout(PATIENCE).ok().flatten()
+}
+
+fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
+    let (fs, clock) = (Arc::new(RealFs), Arc::new(RealClock::new()));
+    let mut scanner = Scanner::new(fs, clock, OpenFiles::new(OPEN_FILES), specs).ok()?;
+    let mut matches = Matches::default();
+    for spec in scanner.scan_all().into_iter().flat_map(|listing| listing.specs) {
+        if let Some(owner) = usize::try_from(spec).ok().and_then(|spec| owners.get(spec)) {
+            *matches.counts.entry(*owner).or_default() += 1;
+        }
+    }
+    let told = |error: ringtail_read::ScanError| format!("{}: {}", error.path.display(), error.kind);
+    matches.errors = scanner.take_errors().into_iter().map(told).collect();
+    Some(matches)
+}
+
+/// One sentence for the start line: `shop: 12 logs; web: nothing yet`.
+pub fn sentence(pipelines: &[Pipeline], matches: Option<&Matches>) -> String {
+    let Some(matches) = matches else { return "still looking: a file system answers slowly".into() };
+    let part = |(number, pipeline): (usize, &Pipeline)| {
+        let sum: usize = (0..pipeline.paths.len()).map(|path| matches.of_path(number, path)).sum();
+        match sum {
+            0 => format!("{}: nothing yet", pipeline.name),
+            1 => format!("{}: 1 log", pipeline.name),
+            logs => format!("{}: {logs} logs", pipeline.name),
+        }
+    };
+    pipelines.iter().enumerate().map(part).collect::<Vec<_>>().join("; ")
+}
