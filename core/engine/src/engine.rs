@@ -331,7 +331,7 @@ pub(crate) fn restore_scanner(scanner: &mut Scanner, restored: &Restored) {
 /// How far a row's cursor had come in the file that its tail lies in.
 fn claim(row: &Row) -> Option<Claim> {
     let (generation, tail) = row.tail;
-    let in_file = row.streams.iter().filter(|position| position.generation == generation);
+    let in_file = row.standing.streams.iter().filter(|position| position.generation == generation);
     let consumed = in_file.map(|position| position.offset).max()?;
     Some(Claim { generation, consumed: consumed.max(tail.end), tail })
 }

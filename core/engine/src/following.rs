@@ -6,18 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringtail_read::{Change, Lineage, Listing, LostReason as ReadLost, Start};
+use ringtail_read::{Change, Lineage, Listing, LostReason as ReadLost, Start, Tail};
 use ringtail_record::{Position, Source};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::cursor::{Progress, Streams};
+use crate::cursor::Progress;
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::reading::find;
 use crate::row::{Key, Row};
 use crate::shard::{Followed, Running, Shard};
 use crate::sink::Cursor;
 use crate::stats::LostReason;
-use crate::view::{Lens, Phase, View};
+use crate::view::{Lens, Phase, Standing, View};
 
 /// An output without credit for this long leaves its siblings' view, so that they go on.
 const PART_AFTER: Duration = Duration::from_millis(100);
@@ -86,7 +86,7 @@ impl Shard {
             Some(followed) if followed.views.is_empty() => self
                 .restored(&followed.path)
                 .iter()
-                .filter_map(|(_, row)| row.streams.into_iter().min())
+                .filter_map(|(_, row)| row.standing.streams.into_iter().min())
                 .collect(),
             Some(followed) => followed
                 .views
@@ -225,21 +225,21 @@ impl Shard {
             if view.and_then(|view| self.view_mut(id, view)).is_some_and(|view| view.lens == lens) {
                 return;
             }
-            let streams = self.leave_view(id, cursor_id);
-            return self.join_view(id, cursor_id, lens, streams, false);
+            let stood = self.leave_view(id, cursor_id);
+            return self.join_view(id, cursor_id, lens, stood, false);
         }
-        let Some((streams, tail, mid_line)) = self.origin(id, running, &key) else { return };
+        let Some((stood, tail, mid_line)) = self.origin(id, running, &key) else { return };
         let cursor_id = CursorId(self.number());
-        let progress = Progress::new(streams, tail);
+        let progress = Progress::new(stood.streams, tail);
         let stats = running.stats.clone();
-        let cursor = Cursor { key, lineage: id, view: None, outbox, lane, progress, stats, stood: streams };
+        let cursor = Cursor { key, lineage: id, view: None, outbox, lane, progress, stats, stood };
         self.sink.cursors.insert(cursor_id, cursor);
         // Written at once: otherwise a restart before the first answer would begin somewhere else.
         self.sink.dirty.insert(cursor_id);
         if let Some(followed) = self.lineages.get_mut(&id) {
             followed.cursors.push(cursor_id);
         }
-        self.join_view(id, cursor_id, lens, streams, mid_line);
+        self.join_view(id, cursor_id, lens, stood, mid_line);
     }
 
     /// Where a new cursor begins: where the last run left it, or where the pipeline says. The last value tells
@@ -249,17 +249,20 @@ impl Shard {
         id: LineageId,
         running: &Running,
         key: &Key,
-    ) -> Option<(Streams, (u32, ringtail_read::Tail), bool)> {
-        if let Some((_, Row { streams, tail, .. })) =
+    ) -> Option<(Standing, (u32, Tail), bool)> {
+        if let Some((_, Row { standing, tail, .. })) =
             self.restored(&key.lineage).iter().find(|(known, _)| known == key)
         {
-            return Some((*streams, *tail, false));
+            return Some((*standing, *tail, false));
         }
-        let overruled = self.parts.was_reset || running.has_started;
+        let lineage = &self.lineages.get(&id)?.lineage;
+        // `start` concerns what is there when a pipeline starts for the first time.
+        let overruled = self.parts.was_reset || running.has_started || !lineage.at_start();
         let start = if overruled { Start::Beginning } else { running.config.start };
-        let (generation, offset) = self.lineages.get(&id)?.lineage.begin(start)?;
+        let (generation, offset) = lineage.begin(start)?;
         let mid_line = start != Start::Beginning && offset > 0;
-        Some(([Position { generation, offset }; 3], Default::default(), mid_line))
+        let standing = Standing { streams: [Position { generation, offset }; 3], format: None };
+        Some((standing, Default::default(), mid_line))
     }
 
     /// Puts a cursor into the view that stands where it stands, or into a new one.
@@ -268,11 +271,11 @@ impl Shard {
         id: LineageId,
         cursor_id: CursorId,
         lens: Lens,
-        streams: Streams,
+        standing: Standing,
         mid_line: bool,
     ) {
         let number = ViewId(self.number());
-        let mut view = View::new(number, lens, streams, &self.parts.carries);
+        let mut view = View::new(number, lens, standing, &self.parts.carries);
         if mid_line {
             // From the byte before: if that is a newline, the line to discard is empty.
             view.place.offset -= 1;
@@ -303,15 +306,15 @@ impl Shard {
     }
 
     /// Takes a cursor out of its view; returns where that stands. A view without cursors ends.
-    fn leave_view(&mut self, id: LineageId, cursor_id: CursorId) -> Streams {
+    fn leave_view(&mut self, id: LineageId, cursor_id: CursorId) -> Standing {
         let view_id = self.sink.cursors.get_mut(&cursor_id).and_then(|cursor| cursor.view.take());
-        let stood = self.sink.cursors.get(&cursor_id).map_or_else(Streams::default, |cursor| cursor.stood);
+        let stood = self.sink.cursors.get(&cursor_id).map(|cursor| cursor.stood).unwrap_or_default();
         let Some((followed, at)) = view_id.and_then(|view| find(&mut self.lineages, id, view)) else {
             return stood;
         };
         let view = &mut followed.views[at];
         view.cursors.retain(|known| *known != cursor_id);
-        let (streams, view_id, is_empty) = (view.positions(), view.id, view.cursors.is_empty());
+        let (streams, view_id, is_empty) = (view.standing(), view.id, view.cursors.is_empty());
         if is_empty {
             self.drop_view(id, view_id);
         }
@@ -350,7 +353,8 @@ impl Shard {
             followed.views.iter().filter(|view| view.until.is_none() && view.place.generation > generation)
         {
             let streams = [Position { generation, offset: from }; 3];
-            let mut fresh = View::new(number, view.lens, streams, &self.parts.carries);
+            let standing = Standing { streams, format: view.decoder.format() };
+            let mut fresh = View::new(number, view.lens, standing, &self.parts.carries);
             fresh.cursors.clone_from(&view.cursors);
             fresh.until = Some(Position { generation, offset: to });
             late.push(fresh);
@@ -382,14 +386,14 @@ impl Shard {
             }
             let lens = view.lens;
             for cursor in slow {
-                let streams = self.leave_view(id, cursor);
-                self.join_parted(id, cursor, lens, streams);
+                let stood = self.leave_view(id, cursor);
+                self.join_parted(id, cursor, lens, stood);
             }
         }
     }
 
     /// As `join_view`, but never back into the view that still has credit.
-    fn join_parted(&mut self, id: LineageId, cursor_id: CursorId, lens: Lens, streams: Streams) {
+    fn join_parted(&mut self, id: LineageId, cursor_id: CursorId, lens: Lens, standing: Standing) {
         let outbox = self.sink.cursors.get(&cursor_id).map(|cursor| (cursor.outbox, cursor.lane));
         let number = ViewId(self.number());
         let Some(followed) = self.lineages.get_mut(&id) else { return };
@@ -399,11 +403,11 @@ impl Shard {
                 .iter()
                 .all(|known| cursors.get(known).map(|cursor| (cursor.outbox, cursor.lane)) == outbox)
         };
-        let fresh = View::new(number, lens, streams, &self.parts.carries);
+        let fresh = View::new(number, lens, standing, &self.parts.carries);
         let at = followed
             .views
             .iter()
-            .position(|view| same_outbox(view) && view.skip == streams && view.place == fresh.place);
+            .position(|view| same_outbox(view) && view.skip == standing.streams && view.place == fresh.place);
         let view = match at {
             Some(at) => &mut followed.views[at],
             None => {

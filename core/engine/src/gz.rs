@@ -4,6 +4,7 @@ use ringtail_io::Read;
 use ringtail_read::{Inflate, InflateError};
 
 use crate::names::{LineageId, ViewId};
+use crate::reading::find;
 use crate::shard::{Flight, Shard};
 use crate::view::View;
 
@@ -61,8 +62,28 @@ impl Shard {
             Err(error) => {
                 self.buffers.recycle(region, crate::buffers::ReadSize::Large);
                 self.tell_damage(id, &error);
-                self.found_end(id, view_id, flight.turn);
+                self.give_up(id, view_id);
             }
+        }
+    }
+
+    /// The end of a compressed file. Its contents may have been cut off: then the rest is lost.
+    pub(crate) fn gz_ended(&mut self, id: LineageId, view_id: ViewId, flight: &Flight) {
+        let whole = |view: &View| view.gz.as_ref().is_none_or(|progress| progress.inflate.is_complete());
+        if self.view_mut(id, view_id).is_some_and(|view| !whole(view)) {
+            return self.give_up(id, view_id);
+        }
+        self.found_end(id, view_id, flight.turn);
+    }
+
+    /// Nothing more can be read from the file that a view is in.
+    fn give_up(&mut self, id: LineageId, view_id: ViewId) {
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &followed.views[at];
+        let lost = followed.lineage.give_up(view.place.generation, view.read_at());
+        self.ready.push_back((id, view_id));
+        if let Some(change) = lost {
+            self.take_change(id, change);
         }
     }
 

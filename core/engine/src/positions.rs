@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ringtail_parse::Format;
 use ringtail_read::Claim;
 use ringtail_record::Position;
 
@@ -13,6 +14,7 @@ use crate::names::{CursorId, LineageId};
 use crate::row::Row;
 use crate::shard::{Shard, Wish};
 use crate::sink::Cursor;
+use crate::view::{Standing, View};
 
 impl Shard {
     /// Sends the rows of all cursors that moved, and what follows from where they stand now.
@@ -51,20 +53,28 @@ impl Shard {
     }
 
     fn row(&self, cursor: &Cursor) -> Row {
-        let streams = self.position(cursor);
-        let oldest = streams.into_iter().map(|position| position.generation).min().unwrap_or_default();
+        let standing = Standing { streams: self.position(cursor), format: self.format(cursor) };
+        let oldest =
+            standing.streams.into_iter().map(|position| position.generation).min().unwrap_or_default();
         let files = self.lineages.get(&cursor.lineage).map(|followed| followed.lineage.records());
         let mut files = files.unwrap_or_default();
         files.retain(|file| file.generation >= oldest);
-        Row { streams, tail: cursor.progress.tail(), files }
+        Row { standing, tail: cursor.progress.tail(), files }
     }
 
     /// From where a restart would go on for a cursor.
     fn position(&self, cursor: &Cursor) -> Streams {
-        let followed = self.lineages.get(&cursor.lineage);
-        let view =
-            followed.and_then(|followed| followed.views.iter().find(|view| Some(view.id) == cursor.view));
-        cursor.progress.positions(&view.map_or(cursor.stood, |view| view.positions()))
+        let view = self.view_of(cursor);
+        cursor.progress.positions(&view.map_or(cursor.stood.streams, View::positions))
+    }
+
+    fn format(&self, cursor: &Cursor) -> Option<Format> {
+        self.view_of(cursor).map_or(cursor.stood.format, |view| view.decoder.format())
+    }
+
+    fn view_of(&self, cursor: &Cursor) -> Option<&View> {
+        let followed = self.lineages.get(&cursor.lineage)?;
+        followed.views.iter().find(|view| Some(view.id) == cursor.view)
     }
 
     /// The smallest position that a restart would read from.

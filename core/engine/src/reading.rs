@@ -179,6 +179,10 @@ impl Shard {
             return self.ready.push_back((id, view_id));
         }
         match result {
+            Ok(0) if flight.gz => {
+                self.buffers.recycle(read.buf, flight.size);
+                self.gz_ended(id, view_id, &flight);
+            }
             Ok(0) => {
                 self.buffers.recycle(read.buf, flight.size);
                 self.found_end(id, view_id, flight.turn);

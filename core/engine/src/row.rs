@@ -5,6 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | version, [`VERSION`] |
+//! | 1 | format found: 0 none, 1 CRI, 2 docker json-file, 3 raw |
 //! | 3 x (4 + 8) | position per stream: generation, offset |
 //! | 4 + 8 + 4 + 8 | tail: generation, end, length, hash |
 //! | 4 | number of files, then for each: |
@@ -17,11 +18,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use ringtail_parse::Format;
 use ringtail_read::{FileRecord, Head, Identity, Tail};
 use ringtail_record::Position;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cursor::Streams;
+use crate::view::Standing;
 
 /// The version of the value's layout.
 const VERSION: u8 = 1;
@@ -38,7 +41,7 @@ pub(crate) struct Key {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     /// From where a restart goes on.
-    pub(crate) streams: Streams,
+    pub(crate) standing: Standing,
     /// Bytes to recognise the file by, with their generation.
     pub(crate) tail: (u32, Tail),
     /// The files from the smallest position on.
@@ -67,8 +70,8 @@ impl Key {
 
 impl Row {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        for position in self.streams {
+        let mut out = vec![VERSION, format_number(self.standing.format)];
+        for position in self.standing.streams {
             out.extend(position.generation.to_le_bytes());
             out.extend(position.offset.to_le_bytes());
         }
@@ -94,6 +97,7 @@ impl Row {
         if from.u8()? != VERSION {
             return Err(Damaged);
         }
+        let format = format_of(from.u8()?)?;
         let mut streams = Streams::default();
         for position in &mut streams {
             *position = Position { generation: from.u32()?, offset: from.u64()? };
@@ -101,7 +105,27 @@ impl Row {
         let tail = (from.u32()?, Tail { end: from.u64()?, len: from.u32()?, hash: from.u64()? });
         let count = from.u32()?;
         let files = (0..count).map(|_| decode_file(&mut from)).collect::<Result<_, _>>()?;
-        if from.0.is_empty() { Ok(Row { streams, tail, files }) } else { Err(Damaged) }
+        let standing = Standing { streams, format };
+        if from.0.is_empty() { Ok(Row { standing, tail, files }) } else { Err(Damaged) }
+    }
+}
+
+fn format_number(format: Option<Format>) -> u8 {
+    match format {
+        None => 0,
+        Some(Format::Cri) => 1,
+        Some(Format::DockerJson) => 2,
+        Some(Format::Raw) => 3,
+    }
+}
+
+fn format_of(number: u8) -> Result<Option<Format>, Damaged> {
+    match number {
+        0 => Ok(None),
+        1 => Ok(Some(Format::Cri)),
+        2 => Ok(Some(Format::DockerJson)),
+        3 => Ok(Some(Format::Raw)),
+        _ => Err(Damaged),
     }
 }
 
@@ -177,8 +201,11 @@ mod tests {
             },
         );
         let tail = any::<(u32, u64, u32, u64)>().prop_map(|(g, end, len, hash)| (g, Tail { end, len, hash }));
-        ([position.clone(), position.clone(), position], tail, prop::collection::vec(file, 0..5))
-            .prop_map(|(streams, tail, files)| Row { streams, tail, files })
+        ([position.clone(), position.clone(), position], 0u8..4, tail, prop::collection::vec(file, 0..5))
+            .prop_map(|(streams, format, tail, files)| {
+                let standing = Standing { streams, format: format_of(format).expect("a number in use") };
+                Row { standing, tail, files }
+            })
     }
 
     proptest! {

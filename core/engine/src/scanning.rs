@@ -203,6 +203,8 @@ impl Scanning {
             if !self.watched.contains_key(&path) {
                 // What cannot be watched is seen by the next look at everything.
                 let id = self.watch.watch(&path, Interest::Entries).ok();
+                // Something may have come between the look and the watch.
+                self.dirty.insert(path.clone());
                 self.by_id.extend(id.map(|id| (id, path.clone())));
                 self.watched.insert(path, id);
             }

@@ -313,7 +313,8 @@ impl Shard {
     }
 
     fn time_to_wait(&self) -> Duration {
-        if !self.ready.is_empty() && self.has_room() {
+        let may_read = !self.ready.is_empty() && self.has_room();
+        if may_read || (self.seals_at_once() && self.sink.due().is_some()) {
             return Duration::ZERO;
         }
         let now = self.now();

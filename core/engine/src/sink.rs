@@ -9,11 +9,12 @@ use ringtail_parse::Table;
 use ringtail_record::{Acks, BatchId, Lost, Outcome};
 
 use crate::config::PipelineOutput;
-use crate::cursor::{Progress, Streams};
+use crate::cursor::Progress;
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::outbox::{Delivery, Outbox, Unanswered};
 use crate::row::Key;
 use crate::stats::PipelineStats;
+use crate::view::Standing;
 
 /// One output of one pipeline in one lineage.
 pub(crate) struct Cursor {
@@ -26,7 +27,7 @@ pub(crate) struct Cursor {
     pub(crate) progress: Progress,
     pub(crate) stats: Arc<PipelineStats>,
     /// Where the view stood when this cursor left it for good.
-    pub(crate) stood: Streams,
+    pub(crate) stood: Standing,
 }
 
 pub(crate) struct Sink {

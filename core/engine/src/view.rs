@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use memchr::memchr;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
-use ringtail_parse::{Decoder, Input, Limits, Table};
+use ringtail_parse::{Decoder, Format, Input, Limits, Table};
 use ringtail_read::Tail;
 use ringtail_record::{Position, Stream};
 
@@ -19,6 +19,15 @@ pub(crate) struct Lens {
     pub(crate) input: Input,
     pub(crate) limits: Limits,
     pub(crate) flush_after: Duration,
+}
+
+/// Where a view stands, or where a new one is to begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    /// Per stream: everything before was pushed.
+    pub(crate) streams: Streams,
+    /// The format that was found, where it had to be found: the middle of a file may not tell.
+    pub(crate) format: Option<Format>,
 }
 
 /// What a view does now.
@@ -58,8 +67,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// A view that reads on from the smallest of `streams` and skips what is known.
-    pub(crate) fn new(id: ViewId, lens: Lens, streams: Streams, carries: &CarryPool) -> Self {
+    /// A view that reads on from the smallest of the streams' positions and skips what is known.
+    pub(crate) fn new(id: ViewId, lens: Lens, standing: Standing, carries: &CarryPool) -> Self {
+        let Standing { streams, format } = standing;
+        let input = match (lens.input, format) {
+            // The next file of a raw log may be in another format: that is still to be found.
+            (Input::Auto, Some(Format::Cri | Format::DockerJson)) => format.map_or(lens.input, Input::Fixed),
+            (input, _) => input,
+        };
         View {
             id,
             lens,
@@ -69,7 +84,7 @@ impl View {
             until: None,
             half_line: None,
             discards_line: false,
-            decoder: Decoder::new(lens.input, lens.limits, carries.clone()),
+            decoder: Decoder::new(input, lens.limits, carries.clone()),
             skip: streams,
             size: ReadSize::Small,
             gz: None,
@@ -87,6 +102,11 @@ impl View {
     pub(crate) fn positions(&self) -> Streams {
         let stands = self.stands();
         std::array::from_fn(|stream| stands[stream].max(self.skip[stream]))
+    }
+
+    /// Where a view that is to go on in this one's place begins.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { streams: self.positions(), format: self.decoder.format() }
     }
 
     /// Whether another view would go on exactly like this one.

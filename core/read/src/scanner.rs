@@ -302,11 +302,10 @@ impl Scanner {
     }
 
     fn track(&mut self, tracked: Tracked) {
-        let keys = self.by_dir.entry(tracked.dir.clone()).or_default();
-        if !keys.contains(&tracked.key) {
-            keys.push(tracked.key.clone());
+        let (dir, key) = (tracked.dir.clone(), tracked.key.clone());
+        if self.lineages.insert(key.clone(), tracked).is_none() {
+            self.by_dir.entry(dir).or_default().push(key);
         }
-        self.lineages.insert(tracked.key.clone(), tracked);
     }
 
     fn refresh_all(&mut self, troubles: &mut Vec<Trouble>) -> u64 {
