@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::Common;
-use crate::config::{self, Problems};
+use crate::config::{self, Loaded, Problem, Problems};
 use crate::environment;
 use crate::exit::Exit;
+use crate::matches;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -20,7 +21,11 @@ struct Report<'a> {
 /// Prints the errors and warnings of the configuration at `path`. [`Exit::Usage`] when there is an error.
 pub fn main(path: &Path, common: Common) -> Exit {
     let (legal, problems) = match config::load(path, &environment::variable) {
-        Ok(loaded) => (true, Problems { errors: Vec::new(), warnings: loaded.warnings }),
+        Ok(loaded) => {
+            let mut warnings = loaded.warnings.clone();
+            warnings.extend(unmatched(&loaded));
+            (true, Problems { errors: Vec::new(), warnings })
+        }
         Err(problems) => (false, problems),
     };
     let report = match (common.json, legal) {
@@ -35,6 +40,25 @@ pub fn main(path: &Path, common: Common) -> Exit {
         true => Exit::Done,
         false => Exit::Usage,
     }
+}
+
+/// What matches nothing yet: perhaps meant, perhaps mistyped.
+fn unmatched(loaded: &Loaded) -> Vec<Problem> {
+    let pipelines = &loaded.config.pipelines;
+    let Some(matches) = matches::look(pipelines) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    for (number, (pipeline, places)) in pipelines.iter().zip(&loaded.path_places).enumerate() {
+        for (at, (path, place)) in pipeline.paths.iter().zip(places).enumerate() {
+            if matches.of_path(number, at) == 0 {
+                warnings.push(Problem {
+                    place: place.clone(),
+                    key: format!("pipelines.{}.from.files.paths[{at}]", pipeline.name),
+                    message: format!("`{path}` matches no file now; files that appear are collected"),
+                });
+            }
+        }
+    }
+    warnings
 }
 
 fn count(errors: usize) -> String {

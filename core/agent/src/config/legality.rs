@@ -70,6 +70,21 @@ impl Places {
     }
 }
 
+/// Where the paths of each pipeline stand, in the order of the configuration.
+pub(crate) fn path_places(root: &Node, config: &Config) -> Vec<Vec<Place>> {
+    let places = |pipeline: &Pipeline| {
+        let mut node = child(root, "pipelines").and_then(|node| child(node, &pipeline.name));
+        for key in ["from", "files", "paths"] {
+            node = node.and_then(|node| child(node, key));
+        }
+        match node.map(|node| &node.value) {
+            Some(Value::List(items)) => items.iter().map(|item| item.place.clone()).collect(),
+            _ => Vec::new(),
+        }
+    };
+    config.pipelines.iter().map(places).collect()
+}
+
 fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     entries(Some(node)).find(|(name, ..)| *name == key).map(|(.., node)| node)
 }

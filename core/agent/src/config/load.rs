@@ -32,6 +32,8 @@ pub struct Loaded {
     pub config: Config,
     /// What to tell the operator.
     pub warnings: Vec<Problem>,
+    /// Where the paths of each pipeline stand.
+    pub path_places: Vec<Vec<Place>>,
 }
 
 /// Reads a file, or every `*.yaml` and `*.yml` of a directory (hidden ones excepted) as one configuration.
@@ -79,11 +81,14 @@ fn build(
     let mut reader = Reader::new(env);
     reader.problems.errors = errors;
     let root = merge(&mut reader, name, &trees);
-    let config = root.and_then(|root| top(&mut reader, &root, whole_trees));
+    let config = top(&mut reader, &root, whole_trees);
     let mut problems = reader.problems;
     problems.sort();
     match config {
-        Some(config) if problems.errors.is_empty() => Ok(Loaded { config, warnings: problems.warnings }),
+        Some(config) if problems.errors.is_empty() => {
+            let path_places = legality::path_places(&root, &config);
+            Ok(Loaded { config, warnings: problems.warnings, path_places })
+        }
         _ => Err(problems),
     }
 }
@@ -126,7 +131,7 @@ fn read(file: &Path) -> Result<String, String> {
 }
 
 /// One mapping of all files' keys: `outputs` and `pipelines` come together, everything else stands in one file only.
-fn merge(reader: &mut Reader<'_>, name: &Path, trees: &[Node]) -> Option<Node> {
+fn merge(reader: &mut Reader<'_>, name: &Path, trees: &[Node]) -> Node {
     let mut merged: Vec<Entry> = Vec::new();
     for tree in trees.iter().filter(|tree| !tree.is_null()) {
         let Value::Map(entries) = &tree.value else {
@@ -156,7 +161,7 @@ fn merge(reader: &mut Reader<'_>, name: &Path, trees: &[Node]) -> Option<Node> {
         }
     }
     let place = trees.first().map_or(Place::whole(name), |tree| Place::whole(&tree.place.file));
-    Some(Node { place, value: Value::Map(merged) })
+    Node { place, value: Value::Map(merged) }
 }
 
 fn merge_names(reader: &mut Reader<'_>, section: &str, names: &mut Vec<Entry>, more: &[Entry]) {

@@ -1,10 +1,11 @@
 //! `pipelines:`: which files are collected, how they are read, and where their records go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use globset::GlobBuilder;
+use ringtail_io::{RealClock, RealFs};
 use ringtail_parse::{Format, Input, Limits};
-use ringtail_read::Start;
+use ringtail_read::{FileSpec, OpenFiles, Scanner, Start};
 use ringtail_ship::PACKER_QUEUE_BYTES;
 
 use super::model::Pipeline;
@@ -214,18 +215,24 @@ fn patterns(reader: &mut Reader<'_>, field: &Field<'_>, needed: bool) -> Vec<Str
         reader.error(field, "is empty; write `[/var/log/pods/*/*/*.log]`");
     }
     let pattern = |text: &str| match !needed && text.starts_with("**/") {
-        true => glob(text),
-        false => glob(&super::absolute(text)?),
+        true => usable(text, needed),
+        false => usable(&super::absolute(text)?, needed),
     };
     items.into_iter().filter_map(|item| reader.parsed(Some(item), pattern)).collect()
 }
 
-fn glob(text: &str) -> Result<String, String> {
-    match GlobBuilder::new(text).literal_separator(true).build() {
+/// Whether the scanner can follow the pattern: it is asked.
+fn usable(text: &str, is_path: bool) -> Result<String, String> {
+    let one = vec![text.to_owned()];
+    let spec = match is_path {
+        true => FileSpec { paths: one, ..FileSpec::default() },
+        false => FileSpec { exclude: one, ..FileSpec::default() },
+    };
+    match Scanner::new(Arc::new(RealFs), Arc::new(RealClock::new()), OpenFiles::new(0), &[spec]) {
         Ok(_) => Ok(text.into()),
-        Err(why) => Err(format!(
-            "is not a glob: {}; write `\\` before a character that is meant literally",
-            why.kind()
+        Err(error) => Err(format!(
+            "cannot be used: {}; write `\\` before a character that is meant literally",
+            error.reason
         )),
     }
 }

@@ -1,0 +1,60 @@
+//! `check`, `doctor`, `bench`: reports for people and for programs.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::{Ground, TO_STDOUT, done, text};
+
+#[test]
+fn check_tells_errors_with_two_and_warnings_with_zero() {
+    let ground = Ground::new();
+    let config = ground.config(TO_STDOUT).display().to_string();
+    let output = done(&["check", &config]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("matches no file now"), "{}", text(&output.stdout));
+    ground.log("a.log", &["one"]);
+    assert_eq!(text(&done(&["check", &config]).stdout), format!("{config}: ok\n"));
+    let wrong = ground.config(&TO_STDOUT.replace("type: stdout", "typ: stdout")).display().to_string();
+    let output = done(&["check", "--json", &wrong]);
+    assert_eq!(output.status.code(), Some(2));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["legal"], false);
+    let keys: Vec<&str> =
+        report["errors"].as_array().expect("errors").iter().filter_map(|e| e["key"].as_str()).collect();
+    assert_eq!(keys, ["outputs.main", "outputs.main.typ"]);
+}
+
+#[test]
+fn doctor_looks_at_what_a_configuration_names() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let config = |url: String| {
+        let outputs = format!("outputs: {{main: {{type: http, url: 'http://{url}/'}}}}");
+        ground
+            .config(&TO_STDOUT.replace("outputs: {main: {type: stdout, batch: {max_delay: 50ms}}}", &outputs))
+    };
+    let find = |report: &Value, name: &str| {
+        let findings = report["findings"].as_array().expect("findings").clone();
+        findings
+            .into_iter()
+            .find(|finding| finding["name"] == name)
+            .unwrap_or_else(|| panic!("{name}: {report}"))
+    };
+    let path = config(address.to_string()).display().to_string();
+    let output = done(&["doctor", "--json", "--config", &path]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for name in ["data_dir", "pipeline logs", "output main", "configuration"] {
+        assert_eq!(find(&report, name)["state"], "ok", "{report}");
+    }
+    assert!(find(&report, "ring")["found"].as_str().is_some());
+    drop(listener);
+    let output = done(&["doctor", "--json", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let finding = find(&report, "output main");
+    assert_eq!(finding["state"], "fail");
+    assert!(finding["found"].as_str().expect("text").contains(&address.to_string()));
+}

@@ -1,0 +1,193 @@
+//! `ringtail run`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::{Ground, Running, TO_STDOUT, awaited, ringtail, text};
+
+#[test]
+fn it_says_what_it_does_and_goes_on_where_it_ended() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one", "two"]);
+    let config = ground.config(TO_STDOUT);
+    let running = Running::with_config(&config);
+    let started = running.logged("started");
+    let started: serde_json::Value =
+        serde_json::from_str(&started).expect("JSON, as standard error is no terminal");
+    assert_eq!(started["matched"], "logs: 1 log");
+    assert_eq!(started["checkpoint"], ground.path("data").display().to_string());
+    assert!(["uring", "pread"].contains(&started["backend"].as_str().expect("a name")));
+    running.printed(&["one", "two"]);
+    ground.log("a.log", &["three"]);
+    running.printed(&["three"]);
+    let (code, rest) = running.stopped();
+    assert_eq!((code, rest.len()), (Some(0), 0));
+    ground.log("a.log", &["four"]);
+    let again = Running::with_config(&config);
+    again.printed(&["four"]);
+    assert_eq!(again.stopped(), (Some(0), Vec::new()));
+}
+
+/// A wrong configuration changes nothing; a right one does, without a restart.
+#[test]
+fn it_changes_with_its_configuration_and_survives_a_wrong_one() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let config = ground.config(TO_STDOUT);
+    let running = Running::with_config(&config);
+    running.printed(&["one"]);
+    ground.write("ringtail.yaml", "outputs: [");
+    running.logged("ringtail.yaml:1:");
+    running.logged("the one that runs goes on");
+    ground.log("a.log", &["two"]);
+    running.printed(&["two"]);
+    ground.log("b.txt", &["three"]);
+    ground.config(&TO_STDOUT.replace("*.log", "*"));
+    running.logged("the configuration was changed");
+    // A file that was not wanted before is there at the pipeline's change, and read from its beginning.
+    running.printed(&["three"]);
+    ground.config(&format!("memory: 256MiB\n{TO_STDOUT}"));
+    running.signal(Signal::HUP);
+    let told = running.logged("needs a restart");
+    assert!(told.contains("memory"), "{told}");
+    assert_eq!(running.stopped().0, Some(0));
+}
+
+/// Collecting what one writes would never end.
+#[test]
+fn its_own_output_is_never_collected() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let config = ground.config(
+        "outputs:
+  file: {type: file, path: ROOT/logs/out.log, compression: none, rotate: {max_bytes: 300, keep: 2}, batch: {max_delay: 10ms}}
+  terminal: {type: stdout, batch: {max_delay: 10ms}}
+pipelines: {logs: {from: {files: {paths: [ROOT/logs]}}, to: [file, terminal]}}
+",
+    );
+    let logs = ground.path("logs");
+    let create = |name: &str| fs::File::create(logs.join(name)).expect("made");
+    let mut command = ringtail(&["run", "--config", &config.display().to_string()]);
+    let mut child =
+        command.stdout(create("stdout.log")).stderr(create("stderr.log")).spawn().expect("it starts");
+    let written = |name: &str| fs::read_to_string(logs.join(name)).unwrap_or_default();
+    let expect = |message: &str| {
+        let deadline = std::time::Instant::now() + crate::PATIENCE;
+        while !(written("stdout.log").contains(message) && written("out.log").contains(message)) {
+            assert!(std::time::Instant::now() < deadline, "{message}: {}", written("stderr.log"));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    // Each of these comes after another look at the directory, where a loop would have been found.
+    for number in 0..8 {
+        ground.log("a.log", &[&format!("line {number}")]);
+        expect(&format!("line {number}\""));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).expect("it lives");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(written("stdout.log").lines().count(), 9, "{}", written("stdout.log"));
+    assert!(logs.join("out.log.1").exists(), "it was rotated");
+}
+
+#[test]
+fn a_second_agent_waits_for_the_first_and_names_it() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let config = ground.config(TO_STDOUT);
+    let first = Running::with_config(&config);
+    first.printed(&["one"]);
+    let second = Running::with_config(&config);
+    let told = second.logged("another agent works here");
+    assert!(told.contains(&format!("pid {}", first.child.id())), "{told}");
+    assert_eq!(first.stopped().0, Some(0));
+    second.logged("started");
+    ground.log("a.log", &["two"]);
+    second.printed(&["two"]);
+    assert_eq!(second.stopped().0, Some(0));
+}
+
+#[test]
+fn figures_and_health_are_served_while_it_runs() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one", "two"]);
+    let config = ground.config(TO_STDOUT);
+    let with_admin = fs::read_to_string(&config).expect("text").replace("admin: off", "admin: 127.0.0.1:0");
+    fs::write(&config, with_admin).expect("written");
+    let running = Running::with_config(&config);
+    let started: serde_json::Value = serde_json::from_str(&running.logged("started")).expect("JSON");
+    running.printed(&["one", "two"]);
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(started["admin"].as_str().expect("an address")).expect("listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        answer
+    };
+    assert!(ask("/healthz").starts_with("HTTP/1.1 200") && ask("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = ask("/metrics");
+    for line in [
+        "ringtail_records_total{pipeline=\"logs\"} 2",
+        "ringtail_malformed_lines_total{pipeline=\"logs\"} 0",
+        "ringtail_delivered_records_total{output=\"main\"} 2",
+        "ringtail_retries_total{output=\"main\"} 0",
+        "ringtail_lost_bytes_total{reason=\"truncated\"} 0",
+        "ringtail_lost_bytes_total{reason=\"dropped\"} 0",
+        "ringtail_checkpoint_resets_total 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    for name in [
+        "ringtail_read_bytes_total{",
+        "ringtail_memory_bytes{use=\"slabs\"}",
+        "ringtail_io_backend{",
+        "process_cpu_",
+    ] {
+        assert!(metrics.lines().any(|found| found.starts_with(name)), "{name}\n{metrics}");
+    }
+    assert_eq!(running.stopped().0, Some(0));
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_named_with_a_remedy() {
+    let ground = Ground::new();
+    let config = ground.config(TO_STDOUT);
+    ground.write("data", "a file");
+    let output = ringtail(&["run", "--config", &config.display().to_string()]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("data_dir") && told.contains("name another directory"), "{told}");
+    let wrong = ground.write("wrong.yaml", "outputs: {main: {type: stdou}}\n");
+    let output = ringtail(&["run", "--config", &wrong.display().to_string()]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("wrong.yaml:1:24") && told.contains("did you mean `stdout`?"), "{told}");
+    fs::remove_file(ground.path("data")).expect("removed");
+    let mut command = ringtail(&["run", "--config", &ground.config(TO_STDOUT).display().to_string()]);
+    let output = command.env("RINGTAIL_IO", "magic").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("it is auto, uring or pread"), "{}", text(&output.stderr));
+}
+
+/// A reader that leaves is no failure, and nobody is left to write for.
+#[test]
+fn it_ends_when_nobody_reads_standard_output_any_more() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let mut running = Running::with_config(&ground.config(TO_STDOUT));
+    running.printed(&["one"]);
+    // The thread that reads the pipe ends, and closes it, with the next line.
+    let (_, nobody) = std::sync::mpsc::channel();
+    running.out = nobody;
+    for number in 0..2000 {
+        ground.log("a.log", &[&format!("line {number}")]);
+        if running.child.try_wait().expect("our child").is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(running.ended(), Some(0));
+    awaited(&running.log, "nobody reads standard output");
+}
