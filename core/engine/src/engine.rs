@@ -140,9 +140,9 @@ impl Engine {
             running.insert(id, pipeline);
         }
         self.running = running;
-        self.activity.reset();
+        let epoch = self.activity.begin();
         for link in &self.links {
-            link.tell(Message::Pipelines(self.running.clone()));
+            link.tell(Message::Pipelines(self.running.clone(), epoch));
         }
         if let Some((orders, waker, _)) = &self.scanner {
             let specs = self.running.iter().map(|(id, pipeline)| spec(*id, &pipeline.config)).collect();
@@ -191,8 +191,8 @@ impl Engine {
             if orders.send(Order::Stop).is_ok() {
                 waker.wake();
             }
-            self.activity.reset();
-            self.links.iter().for_each(|link| link.tell(Message::Drain));
+            let epoch = self.activity.begin();
+            self.links.iter().for_each(|link| link.tell(Message::Drain(epoch)));
             let all_answered = self.activity.wait(until.saturating_duration_since(Instant::now()));
             self.end_shards();
             // A scan that hangs in the kernel must not hold the stop up: its thread is left to the process's end.

@@ -21,6 +21,7 @@ use ringtail_parse::Table;
 use ringtail_read::{Claim, Identity, Lineage, Listing, OpenFile, OpenFiles, Turn};
 use ringtail_record::{Acks, BatchId, Outcome, Source};
 
+use crate::activity::{Activity, Epoch};
 use crate::buffers::{Buffers, ReadSize};
 use crate::checkpointer::CheckpointWriter;
 use crate::config::{HoldDeleted, Mode, Pipeline};
@@ -46,7 +47,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// What a shard is told.
 pub(crate) enum Message {
     /// The pipelines that run from now on, by the number of their spec.
-    Pipelines(HashMap<u32, Arc<Running>>),
+    Pipelines(HashMap<u32, Arc<Running>>, Epoch),
     /// What the scanner saw.
     Listings(Vec<Listing>),
     /// A closed file was opened again.
@@ -54,7 +55,7 @@ pub(crate) enum Message {
     /// The first scan after a change of pipelines is complete.
     Scanned,
     /// Read nothing more, seal everything, and tell when all is answered.
-    Drain,
+    Drain(Epoch),
     /// End.
     Stop,
 }
@@ -104,7 +105,7 @@ pub(crate) struct ShardParts {
     pub(crate) restored: HashMap<Arc<Path>, Vec<(Key, Row)>>,
     /// The last run's positions are lost: `start` is overruled, everything present is read from its beginning.
     pub(crate) was_reset: bool,
-    pub(crate) activity: Arc<crate::activity::Activity>,
+    pub(crate) activity: Arc<Activity>,
 }
 
 /// One lineage that this shard follows.
@@ -165,6 +166,7 @@ pub(crate) struct Shard {
     pub(crate) ticked_at: Duration,
     pub(crate) polled_at: Duration,
     pub(crate) draining: bool,
+    epoch: Epoch,
     scanned: bool,
     stopped: bool,
     events: Vec<Event>,
@@ -210,6 +212,7 @@ impl Shard {
             ticked_at: Duration::ZERO,
             polled_at: Duration::ZERO,
             draining: false,
+            epoch: 0,
             scanned: false,
             stopped: false,
             events: Vec::new(),
@@ -227,6 +230,9 @@ impl Shard {
     /// One turn: takes what came in, submits what can be read, waits for at most `longest`, handles what happened.
     pub(crate) fn step(&mut self, longest: Duration) {
         self.take_messages();
+        if self.stopped {
+            return;
+        }
         self.take_answers();
         self.submit_reads();
         self.tell_activity();
@@ -263,13 +269,16 @@ impl Shard {
     fn take_messages(&mut self) {
         while let Ok(message) = self.parts.messages.try_recv() {
             match message {
-                Message::Pipelines(pipelines) => self.set_pipelines(pipelines),
+                Message::Pipelines(pipelines, epoch) => {
+                    (self.epoch, self.scanned) = (epoch, false);
+                    self.set_pipelines(pipelines);
+                }
                 Message::Listings(listings) => listings.iter().for_each(|listing| self.take_listing(listing)),
                 Message::Opened(lineage, generation, file, identity) => {
                     self.opened(&lineage, generation, file, identity)
                 }
                 Message::Scanned => self.scanned(),
-                Message::Drain => self.draining = true,
+                Message::Drain(epoch) => (self.epoch, self.draining) = (epoch, true),
                 Message::Stop => {
                     self.all_dirty();
                     self.write_positions();
@@ -366,11 +375,10 @@ impl Shard {
 
     /// Tells the engine whether this shard has anything left to do.
     fn tell_activity(&self) {
-        let unread =
-            [self.ready.is_empty(), self.flights.is_empty(), self.stalled.is_empty(), self.timers.is_empty()];
-        let unread = unread.contains(&false);
-        let unread = unread && !(self.draining && self.flights.is_empty());
-        let known = self.scanned && self.parts.messages.is_empty();
-        self.parts.activity.set_idle(self.parts.number, known && !unread && self.sink.is_clear());
+        let waiting = !self.ready.is_empty() || !self.stalled.is_empty() || !self.timers.is_empty();
+        let has_unread = !self.draining && (!self.scanned || waiting);
+        let is_idle =
+            !has_unread && self.flights.is_empty() && self.parts.messages.is_empty() && self.sink.is_clear();
+        self.parts.activity.set_idle(self.parts.number, self.epoch, is_idle);
     }
 }
