@@ -4,7 +4,6 @@
 //! names that have had their first start). A file that does not open, fails its integrity check or holds a row that
 //! does not decode is *damaged*; what to do then is the caller's: [`open_or_reset`] sets it aside.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use ringtail_io::FileStorage;
 
+use crate::maps::{HashMap, HashSet};
 use crate::row::{Key, Row};
 
 const POSITIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("positions");

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use crate::checkpoint::{Changes, Checkpoint, CheckpointError};
 
 /// With a shard's own delay this keeps the promise of one second after the acknowledgement.
-const COMMIT_EVERY: Duration = Duration::from_millis(400);
+pub(crate) const COMMIT_EVERY: Duration = Duration::from_millis(400);
 
 /// How often a failure that goes on is told again.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -22,7 +22,8 @@ pub(crate) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
 }
 
-enum Order {
+/// What the thread is told.
+pub(crate) enum Order {
     Write(Changes),
     /// Commit now, then answer whether everything is on disk.
     Flush(Sender<bool>),
@@ -33,7 +34,7 @@ impl Checkpointer {
     pub(crate) fn start(checkpoint: Checkpoint, reopen: Reopen) -> std::io::Result<Self> {
         // Unbounded, but for at most one message per shard and interval.
         let (sender, receiver) = unbounded();
-        let mut store = Store { open: Some(checkpoint), reopen, told: None };
+        let mut store = Store::new(checkpoint, reopen);
         let thread = std::thread::Builder::new()
             .name("rt-checkpoint".to_owned())
             .spawn(move || run(&mut store, &receiver))?;
@@ -42,7 +43,7 @@ impl Checkpointer {
 
     /// Where shards send what changed.
     pub(crate) fn writer(&self) -> CheckpointWriter {
-        CheckpointWriter(Some(self.sender.clone()))
+        CheckpointWriter::to(self.sender.clone())
     }
 
     /// Commits all that was sent before; false when that failed or did not end within `timeout`.
@@ -74,6 +75,11 @@ impl CheckpointWriter {
         CheckpointWriter(None)
     }
 
+    /// To whoever takes the orders: the thread, or a test in its place.
+    pub(crate) fn to(sender: Sender<Order>) -> Self {
+        CheckpointWriter(Some(sender))
+    }
+
     pub(crate) fn write(&self, changes: Changes) {
         if let Some(sender) = &self.0 {
             // The thread ends after all writers: an error means that it panicked, which was told.
@@ -85,7 +91,8 @@ impl CheckpointWriter {
 /// Opens the checkpoint again.
 pub(crate) type Reopen = Box<dyn Fn() -> Result<Checkpoint, CheckpointError> + Send>;
 
-struct Store {
+/// A checkpoint that is opened again after a failure.
+pub(crate) struct Store {
     open: Option<Checkpoint>,
     reopen: Reopen,
     /// When a failure that goes on was told.
@@ -93,8 +100,12 @@ struct Store {
 }
 
 impl Store {
+    pub(crate) fn new(checkpoint: Checkpoint, reopen: Reopen) -> Self {
+        Store { open: Some(checkpoint), reopen, told: None }
+    }
+
     /// Writes all of `pending` and empties it, or tells why not and keeps it.
-    fn commit(&mut self, pending: &mut Changes) {
+    pub(crate) fn commit(&mut self, pending: &mut Changes) {
         if pending.is_empty() {
             return;
         }

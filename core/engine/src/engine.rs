@@ -1,6 +1,5 @@
 //! The engine: wires shards, scanner and checkpointer, and owns their threads.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::activity::Activity;
 use crate::checkpoint::{self, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
+use crate::maps::{HashMap, HashSet};
 use crate::row::{Key, Row};
 use crate::scanning::{Order, Scanning, ShardLink, shard_number};
 use crate::shard::{Message, Running, Shard, ShardParts};
@@ -106,7 +106,7 @@ impl Engine {
             scanner: None,
             checkpointer,
             known_pipelines: restored.pipelines.clone(),
-            running: HashMap::new(),
+            running: HashMap::default(),
             last_spec: 0,
             budget,
             stats,
@@ -127,7 +127,7 @@ impl Engine {
     /// When a pattern is wrong: then nothing changes.
     pub fn apply(&mut self, pipelines: Vec<Pipeline>) -> Result<(), StartError> {
         check_patterns(&pipelines)?;
-        let mut running = HashMap::new();
+        let mut running = HashMap::default();
         for config in pipelines {
             let same = self.running.iter().find(|(_, known)| is_same(&known.config, &config));
             let (id, pipeline) = match same {
@@ -316,7 +316,7 @@ impl Drop for Engine {
 
 /// Tells the scanner what the checkpoint knows of every lineage.
 pub(crate) fn restore_scanner(scanner: &mut Scanner, restored: &Restored) {
-    let mut lineages: HashMap<&Arc<Path>, Vec<&Row>> = HashMap::new();
+    let mut lineages: HashMap<&Arc<Path>, Vec<&Row>> = HashMap::default();
     for (key, row) in &restored.rows {
         lineages.entry(&key.lineage).or_default().push(row);
     }
@@ -338,7 +338,8 @@ fn claim(row: &Row) -> Option<Claim> {
 
 /// The rows of each shard's lineages.
 pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> {
-    let mut split: Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> = (0..shards).map(|_| HashMap::new()).collect();
+    let mut split: Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> =
+        (0..shards).map(|_| HashMap::default()).collect();
     for (key, row) in &restored.rows {
         let shard = &mut split[shard_number(&key.lineage, shards)];
         shard.entry(key.lineage.clone()).or_default().push((key.clone(), row.clone()));
@@ -363,7 +364,8 @@ fn check_patterns(pipelines: &[Pipeline]) -> Result<(), StartError> {
     scanner.map(drop).map_err(StartError::Pattern)
 }
 
-fn spec(id: u32, config: &Pipeline) -> FileSpec {
+/// What a pipeline wants of the scanner.
+pub(crate) fn spec(id: u32, config: &Pipeline) -> FileSpec {
     let Pipeline { paths, exclude, ignore_older, .. } = config;
     FileSpec { id, paths: paths.clone(), exclude: exclude.clone(), ignore_older: *ignore_older }
 }

@@ -1,7 +1,6 @@
 //! A shard's lineages: what the scanner saw becomes views and cursors, which part when an output is slow and meet
 //! again at the end of the file.
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use ringtail_record::{Position, Source};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cursor::Progress;
+use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::reading::find;
 use crate::row::{Key, Row};
@@ -136,7 +136,7 @@ impl Shard {
                 specs: Vec::new(),
                 views: Vec::new(),
                 cursors: Vec::new(),
-                directories: HashSet::new(),
+                directories: HashSet::default(),
                 polled: false,
                 active_at: Duration::ZERO,
             },

@@ -18,6 +18,7 @@ mod cursor;
 mod engine;
 mod following;
 mod gz;
+mod maps;
 mod names;
 mod outbox;
 mod positions;
@@ -25,6 +26,8 @@ mod reading;
 mod row;
 mod scanning;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod stats;
 mod view;

@@ -4,7 +4,7 @@
 //! Limits: a lane's waiting batches come from at most the reads in flight when it was blocked, since a view whose
 //! lane is blocked does not read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use ringtail_record::{Acks, Batch, BatchId, Outlet, Position, Receipt, Record, S
 
 use crate::config::BatchLimits;
 use crate::cursor::{Ends, Progress};
+use crate::maps::HashMap;
 use crate::names::CursorId;
 
 /// A batch smaller than this is copied out when slabs run short; a larger one is sealed.

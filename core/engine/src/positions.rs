@@ -1,7 +1,6 @@
 //! A shard's positions: rows for the checkpoint, claims for the scanner, lag for the operator, and the end of
 //! lineages that are gone.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ringtail_parse::Format;
@@ -10,6 +9,7 @@ use ringtail_record::Position;
 
 use crate::checkpoint::Changes;
 use crate::cursor::Streams;
+use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId};
 use crate::row::Row;
 use crate::shard::{Shard, Wish};
@@ -24,7 +24,7 @@ impl Shard {
             return;
         }
         let mut changes = Changes { pipelines: std::mem::take(&mut self.first_starts), ..Changes::default() };
-        let mut moved = HashSet::new();
+        let mut moved = HashSet::default();
         for id in dirty {
             let Some(cursor) = self.sink.cursors.get(&id) else { continue };
             moved.insert(cursor.lineage);
@@ -147,12 +147,12 @@ impl Shard {
         self.by_path.remove(&followed.path);
         self.polled.remove(&id);
         self.parts.restored.remove(&followed.path);
-        self.watches.keep_only(&mut *self.parts.io, id, &HashSet::new(), &followed.directories);
+        self.watches.keep_only(&mut *self.parts.io, id, &HashSet::default(), &followed.directories);
     }
 
     /// Publishes how far every output of every pipeline is behind.
     pub(crate) fn measure_lag(&self) {
-        let mut lag: HashMap<(Arc<str>, Arc<str>), u64> = HashMap::new();
+        let mut lag: HashMap<(Arc<str>, Arc<str>), u64> = HashMap::default();
         for cursor in self.sink.cursors.values() {
             let behind = self.behind(cursor);
             *lag.entry((cursor.key.pipeline.clone(), cursor.key.output.clone())).or_default() += behind;

@@ -14,6 +14,7 @@ use ringtail_record::Stream;
 use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
 use crate::config::Mode;
 use crate::gz::GzProgress;
+use crate::maps::HashMap;
 use crate::names::{LineageId, ViewId};
 use crate::outbox::Delivery;
 use crate::shard::{Flight, Followed, Shard, Wish};
@@ -393,7 +394,7 @@ impl Shard {
 
 /// A view and the lineage it belongs to, found by their numbers.
 pub(crate) fn find(
-    lineages: &mut std::collections::HashMap<LineageId, Followed>,
+    lineages: &mut HashMap<LineageId, Followed>,
     id: LineageId,
     view: ViewId,
 ) -> Option<(&mut Followed, usize)> {

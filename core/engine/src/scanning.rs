@@ -3,7 +3,6 @@
 //! Limits: a look at everything every [`RESCAN_EVERY`]; in between the directories that inotify reports, not sooner than
 //! [`GATHER`] after the first report, and never more often than a tenth of the time that looking takes.
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use ringtail_io::{Clock, Event, Interest, Waker, Watch, WatchId};
 use ringtail_read::{FileSpec, Listing, Reopened, Scanner};
 
 use crate::following::hash_of;
+use crate::maps::{HashMap, HashSet};
 use crate::shard::{Message, Wish};
 
 /// How often everything is looked at, for what no watch tells.
@@ -80,9 +80,9 @@ impl Scanning {
             orders,
             wishes,
             shards,
-            watched: HashMap::new(),
-            by_id: HashMap::new(),
-            dirty: HashSet::new(),
+            watched: HashMap::default(),
+            by_id: HashMap::default(),
+            dirty: HashSet::default(),
             not_before: Duration::ZERO,
             rescan_at: Duration::MAX,
             clock,

@@ -9,7 +9,7 @@
 //!
 //! Limits: [`READS_IN_FLIGHT`] and [`LARGE_IN_FLIGHT`] reads at a time; a view has one of them at most.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::activity::{Activity, Epoch};
 use crate::buffers::{Buffers, ReadSize};
 use crate::checkpointer::CheckpointWriter;
 use crate::config::{HoldDeleted, Mode, Pipeline};
+use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::row::{Key, Row};
 use crate::sink::Sink;
@@ -194,20 +195,20 @@ impl Shard {
             buffers: Buffers::new(parts.slabs.clone(), parts.carries.clone()),
             table: Table::default(),
             sink: Sink::new(acks),
-            pipelines: HashMap::new(),
-            lineages: HashMap::new(),
-            by_path: HashMap::new(),
+            pipelines: HashMap::default(),
+            lineages: HashMap::default(),
+            by_path: HashMap::default(),
             watches: Watches::default(),
             ready: VecDeque::new(),
             stalled: Vec::new(),
-            flights: HashMap::new(),
+            flights: HashMap::default(),
             large_in_flight: 0,
             timers: Vec::new(),
-            unfinished: HashSet::new(),
-            parted: HashSet::new(),
-            polled: HashSet::new(),
-            first_starts: HashSet::new(),
-            finished: HashSet::new(),
+            unfinished: HashSet::default(),
+            parted: HashSet::default(),
+            polled: HashSet::default(),
+            first_starts: HashSet::default(),
+            finished: HashSet::default(),
             last_number: 0,
             ticked_at: Duration::ZERO,
             polled_at: Duration::ZERO,

@@ -1,6 +1,5 @@
 //! From a shard's views to its outboxes: cursors, open batches, and the batches that wait for an answer.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use ringtail_record::{Acks, BatchId, Lost, Outcome};
 
 use crate::config::PipelineOutput;
 use crate::cursor::Progress;
+use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::outbox::{Delivery, Outbox, Unanswered};
 use crate::row::Key;
@@ -43,11 +43,11 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn new(acks: Arc<dyn Acks>) -> Self {
         Sink {
-            cursors: HashMap::new(),
+            cursors: HashMap::default(),
             outboxes: Vec::new(),
-            unanswered: Unanswered::new(),
+            unanswered: Unanswered::default(),
             last_batch: 0,
-            dirty: HashSet::new(),
+            dirty: HashSet::default(),
             acks,
         }
     }

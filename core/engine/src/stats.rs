@@ -1,8 +1,9 @@
 //! What an engine counts. Written by shards with relaxed atomics, read by anyone.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::maps::HashMap;
 
 /// Why input bytes were lost; the `reason` of `ringtail_lost_bytes_total` as far as the engine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Stats {
 
     pub(crate) fn lag(&self) -> Vec<LagSnapshot> {
         let all = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sums: HashMap<(&str, &str), u64> = HashMap::new();
+        let mut sums: HashMap<(&str, &str), u64> = HashMap::default();
         for ((_, pipeline, output), bytes) in all.iter() {
             *sums.entry((pipeline, output)).or_default() += bytes;
         }

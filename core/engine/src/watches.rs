@@ -1,11 +1,11 @@
 //! Which lineage a change in a watched directory concerns.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use ringtail_io::{Io, WatchError, WatchId};
 
+use crate::maps::{HashMap, HashSet};
 use crate::names::LineageId;
 
 /// A shard's directory watches, and the names in them that it follows.
@@ -29,7 +29,7 @@ impl Watches {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
         if !self.directories.contains_key(directory) {
             let id = self.watch(io, directory);
-            self.directories.insert(directory.to_owned(), Watched { id, names: HashMap::new() });
+            self.directories.insert(directory.to_owned(), Watched { id, names: HashMap::default() });
         }
         let Some(watched) = self.directories.get_mut(directory) else { return false };
         watched.names.insert(name.to_owned(), lineage);

@@ -4,7 +4,6 @@
 //! listed (within that, a second change may bear the same time); every [`RELIST_EVERY`] scans it is listed anyway,
 //! for file systems whose times cannot be trusted.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 
 use ringtail_io::{Clock, DirEntry, Fs, Kind, Stat};
 
+use crate::maps::HashMap;
 use crate::siblings::sibling;
 
 /// Nanoseconds after which a directory's time of change tells every further change: coarse file systems count in two
@@ -60,7 +60,7 @@ pub(crate) struct Dirs {
 
 impl Dirs {
     pub(crate) fn new(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Self {
-        Dirs { fs, clock, known: HashMap::new(), scan: 0, versions: 0, listed: 0 }
+        Dirs { fs, clock, known: HashMap::default(), scan: 0, versions: 0, listed: 0 }
     }
 
     /// Begins a scan: every directory is looked at again when it is asked for.
@@ -127,7 +127,7 @@ fn same_place(a: &Stat, b: &Stat) -> bool {
 }
 
 fn group(entries: &[DirEntry]) -> HashMap<OsString, Vec<usize>> {
-    let mut groups: HashMap<OsString, Vec<usize>> = HashMap::new();
+    let mut groups: HashMap<OsString, Vec<usize>> = HashMap::default();
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.kind != Kind::Directory) {
         if let Some(sibling) = sibling(entry.name.as_bytes()) {
             groups.entry(OsStr::from_bytes(sibling.base).to_owned()).or_default().push(at);

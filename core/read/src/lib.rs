@@ -24,6 +24,7 @@ mod identity;
 mod lineage;
 mod listing;
 mod look;
+mod maps;
 mod next;
 mod open;
 mod patterns;

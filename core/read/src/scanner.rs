@@ -9,7 +9,7 @@
 //!
 //! Hard links within one lineage are one file; two lineages that are linked are two.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::dirs::Dirs;
 use crate::identity::{Claim, FileRecord, Identity};
 use crate::listing::{FileSpec, Listing};
 use crate::look::Look;
+use crate::maps::HashMap;
 use crate::open::{OpenFile, OpenFiles};
 use crate::patterns::{PatternError, Patterns, bytes};
 use crate::resolve::refresh;
@@ -91,11 +92,11 @@ impl Scanner {
             clock,
             files,
             walk: Walk::new(Patterns::new(specs)?),
-            lineages: HashMap::new(),
-            by_dir: HashMap::new(),
+            lineages: HashMap::default(),
+            by_dir: HashMap::default(),
             mapped: 0,
             first: true,
-            errors: HashMap::new(),
+            errors: HashMap::default(),
             new_errors: Vec::new(),
             cost: Cost::default(),
         })
@@ -248,7 +249,7 @@ impl Scanner {
 
     /// Takes the lineages from what the walk found; those that are new or wanted otherwise come back.
     fn map(&mut self, all: bool) -> Vec<Arc<Path>> {
-        let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::new();
+        let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::default();
         let mut matches: Vec<(Arc<Path>, Match)> =
             self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
         matches.sort_unstable_by(|a, b| rank(&a.0).cmp(&rank(&b.0)));
@@ -331,7 +332,7 @@ impl Scanner {
         if self.walk.overflow() {
             troubles.push((Arc::from(Path::new("/")), ErrorKind::QuotaExceeded.into()));
         }
-        let mut present = HashMap::new();
+        let mut present = HashMap::default();
         for (path, error) in troubles {
             let kind = error.kind();
             if self.errors.get(&path) != Some(&kind) && present.get(&path) != Some(&kind) {

@@ -6,7 +6,6 @@
 //! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
 //! matched paths.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
@@ -15,6 +14,7 @@ use std::sync::Arc;
 use ringtail_io::{Kind, Stat};
 
 use crate::dirs::Dirs;
+use crate::maps::HashMap;
 use crate::patterns::{Component, Patterns};
 
 /// How deep a walk goes.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// Lines kept; older ones are dropped.
-const LINES: usize = 1000;
+const LINES: usize = 4000;
 
 #[derive(Debug, Default)]
 pub(super) struct History {

@@ -141,7 +141,7 @@ impl World {
         state.disk.close_readers();
     }
 
-    /// The newest events, oldest first, at most a thousand: what a failing test prints beside its seed.
+    /// The newest events, oldest first, at most some thousands: what a failing test prints beside its seed.
     pub fn history(&self) -> Vec<String> {
         self.state().history.lines()
     }

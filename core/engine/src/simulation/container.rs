@@ -1,0 +1,346 @@
+//! A container that logs, and whoever rotates its files: kubelet, dockerd or logrotate.
+//!
+//! Every record has a number in its stream and says so itself, see [`text`]. Lines are written in pieces, streams are
+//! mixed, partials stay open over rotations; a rotation never cuts a line in two.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use ringtail_io::sim::{World, Writer};
+use ringtail_record::Stream;
+
+/// The format of the lines, and with it who writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Cri,
+    Docker,
+    Raw,
+}
+
+/// How the log is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// Renamed to a time; the writer opens the new file later; the older ones are compressed.
+    Kubelet,
+    /// Renamed to `.1`, what was `.1` to `.2`; the writer opens the new file at once.
+    Numbered { compress: bool },
+}
+
+/// A file that was rotated away.
+#[derive(Debug)]
+struct Rotated {
+    path: PathBuf,
+    gz: bool,
+    /// The first number per stream that is not in it, nor begun.
+    end: [u64; Stream::ALL.len()],
+}
+
+/// A line that is still to be written, and the record that it ends.
+struct Line {
+    bytes: Vec<u8>,
+    ends: Option<Stream>,
+}
+
+/// See the module's description.
+pub(super) struct Container {
+    world: World,
+    pub(super) number: usize,
+    kind: Kind,
+    rotation: Rotation,
+    path: PathBuf,
+    writer: Writer,
+    /// Renamed, and the writer writes to the renamed file.
+    reopens: bool,
+    lines: VecDeque<Line>,
+    /// Bytes of the first of `lines` that are written.
+    begun: usize,
+    /// Oldest first.
+    rotated: Vec<Rotated>,
+    rotations: u64,
+    /// The next number per stream.
+    next: [u64; Stream::ALL.len()],
+    /// The first number per stream that is not wholly in a file.
+    pub(super) written: [u64; Stream::ALL.len()],
+}
+
+impl Container {
+    pub(super) fn new(world: &World, number: usize) -> Self {
+        let kind = [Kind::Cri, Kind::Docker, Kind::Raw][pick(world, 3)];
+        let numbered = Rotation::Numbered { compress: pick(world, 2) == 0 };
+        let rotation = match kind {
+            Kind::Cri => Rotation::Kubelet,
+            Kind::Docker => numbered,
+            Kind::Raw => [numbered, Rotation::Kubelet][pick(world, 2)],
+        };
+        let path = PathBuf::from(match kind {
+            Kind::Cri => format!("/var/log/pods/shop_web-{number}_8f1c/app/0.log"),
+            Kind::Docker => format!("/var/lib/docker/containers/{number}/{number}-json.log"),
+            Kind::Raw => format!("/var/log/apps/app-{number}.log"),
+        });
+        world.note(format_args!("container {number}: {kind:?}, {rotation:?}"));
+        world.mkdir_all(path.parent().expect("an absolute path")).expect("an empty world");
+        let writer = world.writer(&path).expect("a new file");
+        Container {
+            world: world.clone(),
+            number,
+            kind,
+            rotation,
+            path,
+            writer,
+            reopens: false,
+            lines: VecDeque::new(),
+            begun: 0,
+            rotated: Vec::new(),
+            rotations: 0,
+            next: [0; 3],
+            written: [0; 3],
+        }
+    }
+
+    /// What leads to the logs of all containers.
+    pub(super) fn paths() -> Vec<String> {
+        ["/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log", "/var/log/apps/*.log"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// The streams that it writes.
+    pub(super) fn streams(&self) -> &'static [Stream] {
+        match self.kind {
+            Kind::Cri | Kind::Docker => &[Stream::Stdout, Stream::Stderr],
+            Kind::Raw => &[Stream::None],
+        }
+    }
+
+    /// Writes up to `most` lines, the last one perhaps not to its end.
+    pub(super) fn write(&mut self, most: usize) {
+        if self.lines.len() < most {
+            self.compose(1 + pick(&self.world, most));
+        }
+        let lines = 1 + pick(&self.world, most.min(self.lines.len()));
+        let mut bytes = Vec::new();
+        for _ in 0..lines {
+            bytes.extend(self.finish_line());
+        }
+        if let Some(line) = self.lines.front()
+            && pick(&self.world, 4) == 0
+        {
+            let begun = pick(&self.world, line.bytes.len());
+            bytes.extend(&line.bytes[..begun]);
+            self.begun = begun;
+        }
+        self.writer.append(bytes).expect("no fault hits a writer");
+    }
+
+    /// Writes all that is begun.
+    pub(super) fn finish(&mut self) {
+        let mut bytes = Vec::new();
+        while !self.lines.is_empty() {
+            bytes.extend(self.finish_line());
+        }
+        self.writer.append(bytes).expect("no fault hits a writer");
+        self.reopen();
+    }
+
+    /// The rest of the first line.
+    fn finish_line(&mut self) -> Vec<u8> {
+        let Some(mut line) = self.lines.pop_front() else { return Vec::new() };
+        if let Some(stream) = line.ends {
+            self.written[stream.index()] += 1;
+        }
+        line.bytes.drain(..std::mem::take(&mut self.begun));
+        line.bytes
+    }
+
+    /// Thinks of records, and mixes the lines of the streams.
+    fn compose(&mut self, records: usize) {
+        let mut streams: Vec<VecDeque<Line>> = Vec::new();
+        for stream in self.streams() {
+            let mut lines = VecDeque::new();
+            for _ in 0..records {
+                lines.extend(self.record(*stream));
+            }
+            streams.push(lines);
+        }
+        while streams.iter().any(|lines| !lines.is_empty()) {
+            let from = pick(&self.world, streams.len());
+            self.lines.extend(streams[from].pop_front());
+        }
+    }
+
+    /// The lines of the next record of `stream`.
+    fn record(&mut self, stream: Stream) -> Vec<Line> {
+        let number = self.next[stream.index()];
+        self.next[stream.index()] += 1;
+        let text = text(self.number, stream, number);
+        let parts =
+            if self.kind != Kind::Raw && pick(&self.world, 5) == 0 { 2 + pick(&self.world, 3) } else { 1 };
+        let mut lines = Vec::new();
+        let mut rest = &text[..];
+        for part in 1..=parts {
+            let mut at = if part == parts { rest.len() } else { pick(&self.world, rest.len() + 1) };
+            while !rest.is_char_boundary(at) {
+                at += 1;
+            }
+            let (front, back) = rest.split_at(at);
+            rest = back;
+            let is_last = part == parts;
+            let bytes = self.line(stream, front, is_last).into_bytes();
+            lines.push(Line { bytes, ends: is_last.then_some(stream) });
+        }
+        lines
+    }
+
+    fn line(&self, stream: Stream, text: &str, is_last: bool) -> String {
+        let name = stream.name();
+        let time = "2026-01-02T03:04:05.123456789Z";
+        match self.kind {
+            Kind::Cri => format!("{time} {name} {} {text}\n", if is_last { "F" } else { "P" }),
+            Kind::Docker => {
+                let end = if is_last { "\\n" } else { "" };
+                format!("{{\"log\":\"{}{end}\",\"stream\":\"{name}\",\"time\":\"{time}\"}}\n", escaped(text))
+            }
+            Kind::Raw => format!("{text}\n"),
+        }
+    }
+
+    /// Rotates, or ends a rotation that was begun.
+    pub(super) fn rotate(&mut self) {
+        if self.begun > 0 {
+            let line = self.finish_line();
+            self.writer.append(line).expect("no fault hits a writer");
+        }
+        if self.reopens {
+            return self.reopen();
+        }
+        self.rotations += 1;
+        match self.rotation {
+            Rotation::Kubelet => self.kubelet(),
+            Rotation::Numbered { compress } => {
+                self.shift(compress);
+                self.move_away(with_suffix(&self.path, ".1"));
+                self.reopens = true;
+                self.reopen();
+            }
+        }
+    }
+
+    /// Renames the log away and back, as kubelet does when the runtime does not reopen it.
+    pub(super) fn rename_back(&mut self) {
+        if self.reopens {
+            return;
+        }
+        let away = with_suffix(&self.path, ".20260101-000000");
+        self.world.rename(&self.path, &away).expect("it is there");
+        if pick(&self.world, 2) == 0 {
+            self.write(3);
+        }
+        self.world.rename(&away, &self.path).expect("it is there");
+    }
+
+    /// Deletes the oldest rotated file, if `may` says so of what is in it.
+    pub(super) fn delete_oldest(&mut self, may: impl FnOnce([u64; Stream::ALL.len()]) -> bool) {
+        if self.reopens {
+            return;
+        }
+        if self.rotated.first().is_some_and(|oldest| may(oldest.end)) {
+            let oldest = self.rotated.remove(0);
+            self.world.unlink(&oldest.path).expect("it is there");
+        }
+    }
+
+    fn kubelet(&mut self) {
+        self.compress();
+        self.move_away(with_suffix(&self.path, &format!(".20260102-{:06}", self.rotations)));
+        self.reopens = true;
+    }
+
+    fn move_away(&mut self, to: PathBuf) {
+        self.world.rename(&self.path, &to).expect("it is there");
+        self.rotated.push(Rotated { path: to, gz: false, end: self.next });
+    }
+
+    fn reopen(&mut self) {
+        if std::mem::take(&mut self.reopens) {
+            // A container that kubelet rotated wrote on meanwhile.
+            self.rotated.last_mut().expect("just rotated").end = self.next;
+            self.writer = self.world.writer(&self.path).expect("a new file");
+        }
+    }
+
+    /// Compresses what is not compressed, but the newest.
+    fn compress(&mut self) {
+        let newest = self.rotated.len().saturating_sub(1);
+        for rotated in self.rotated[..newest].iter_mut().filter(|rotated| !rotated.gz) {
+            self.world.gzip(&rotated.path).expect("it is there");
+            rotated.gz = true;
+            rotated.path = with_suffix(&rotated.path, ".gz");
+        }
+    }
+
+    /// Makes room for a new `.1`.
+    fn shift(&mut self, compress: bool) {
+        let count = self.rotated.len();
+        for (at, rotated) in self.rotated.iter_mut().enumerate() {
+            let end = if rotated.gz { ".gz" } else { "" };
+            let to = with_suffix(&self.path, &format!(".{}{end}", count - at + 1));
+            self.world.rename(&rotated.path, &to).expect("it is there");
+            rotated.path = to;
+        }
+        if compress {
+            self.compress();
+        }
+    }
+}
+
+/// The text of a record: tells its container, stream and number; the rest follows from these.
+pub(super) fn text(container: usize, stream: Stream, number: u64) -> String {
+    let mixed = (number * 31 + container as u64 * 7 + stream.index() as u64)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        >> 40;
+    let len = match mixed % 64 {
+        0 => 20_000,
+        1..4 => 2_000,
+        _ => mixed / 64 % 90,
+    };
+    let padding: String = "lorem \"ipsum\" <dolor>\\ s\u{ef}t\tamet, "
+        .chars()
+        .cycle()
+        .take(usize::try_from(len).expect("small"))
+        .collect();
+    format!("{container}/{}/{number}/{padding}.", stream.name())
+}
+
+/// Which record a text is of.
+pub(super) fn parse(text: &str) -> Option<(usize, Stream, u64)> {
+    let mut parts = text.split('/');
+    let container = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
+    let stream = Stream::ALL.into_iter().find(|stream| stream.name() == name)?;
+    Some((container, stream, parts.next()?.parse().ok()?))
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for char in text.chars() {
+        match char {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            '<' => out.push_str("\\u003c"),
+            char => out.push(char),
+        }
+    }
+    out
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A random number below `bound`.
+pub(super) fn pick(world: &World, bound: usize) -> usize {
+    usize::try_from(world.random(bound.max(1) as u64)).expect("below a usize")
+}

@@ -1,0 +1,54 @@
+//! The engine in a simulated machine: containers log and are rotated, outputs answer late, the process is killed, and
+//! the promises are checked record by record. One seed decides a whole run.
+//!
+//! ```text
+//! run (driver): chooses what happens next
+//!   container: writes, rotates --> World <-- process: scanner, shards, checkpoint, stepped one at a time
+//!                                               \--batches--> backend: delivers, answers
+//!   ledger: what must come, in which order, and what may come again <--/
+//! ```
+//! `RINGTAIL_SIM_SEEDS` is a number of seeds to run (`200`), or which ones (`17..18`). A failure prints its seed and what
+//! happened in the world before it.
+
+mod backend;
+mod container;
+mod ledger;
+mod process;
+mod run;
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use ringtail_io::sim::World;
+
+use run::Run;
+
+/// Seeds of a usual test run.
+const SEEDS: u64 = 40;
+
+fn seeds() -> Range<u64> {
+    let Ok(wanted) = std::env::var("RINGTAIL_SIM_SEEDS") else { return 0..SEEDS };
+    let number = |text: &str| text.parse().expect("RINGTAIL_SIM_SEEDS is a number, or two with .. between");
+    match wanted.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&wanted),
+    }
+}
+
+/// Runs one seed; when that fails, says what led there.
+fn simulate(seed: u64) {
+    let world = World::new(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| Run::new(&world).play()));
+    if let Err(panic) = outcome {
+        for line in world.history() {
+            eprintln!("{line}");
+        }
+        eprintln!("seed {seed} failed: RINGTAIL_SIM_SEEDS={seed}..{}", seed + 1);
+        resume_unwind(panic);
+    }
+}
+
+#[test]
+fn nothing_is_lost_nothing_comes_out_of_order_and_only_what_may_is_repeated() {
+    seeds().for_each(simulate);
+}

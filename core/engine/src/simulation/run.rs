@@ -1,0 +1,321 @@
+//! One run: what happens, in which order, and the checks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_io::Clock;
+use ringtail_io::sim::{Faults, World};
+use ringtail_memory::Use;
+use ringtail_parse::{Input, Limits};
+use ringtail_read::Start;
+use ringtail_record::Flags;
+
+use super::backend::{Backend, Message};
+use super::container::{Container, parse, pick, text};
+use super::ledger::Ledger;
+use super::process::{Process, Size};
+use crate::config::{BatchLimits, Pipeline, PipelineOutput};
+
+/// Things that happen in a run.
+const EVENTS: usize = 300;
+
+/// The longest time between two steps of everything: an agent's threads do not sleep longer when there is work.
+const SLICE: Duration = Duration::from_millis(40);
+
+/// World time in which all must have come once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// See the module's description.
+pub(super) struct Run {
+    world: World,
+    size: Size,
+    batch: BatchLimits,
+    containers: Vec<Container>,
+    backends: Vec<Arc<Backend>>,
+    /// Outputs that deliver nothing for now.
+    holding: Vec<bool>,
+    ledger: Ledger,
+    process: Option<Process>,
+}
+
+impl Run {
+    /// Chooses what the run is about.
+    pub(super) fn new(world: &World) -> Self {
+        let size = Size { shards: 1 + pick(world, 3), memory: 32 << 20, open_files: 1000 };
+        let batch = BatchLimits {
+            max_bytes: [500, 4_000, 60_000][pick(world, 3)],
+            max_records: [3, 50, 8192][pick(world, 3)],
+            max_delay: Duration::from_millis([0, 50, 1000][pick(world, 3)]),
+        };
+        let backend = |number| {
+            let credit = [30_000, 200_000, 4 << 20][pick(world, 3)];
+            Arc::new(Backend::new(format!("output-{number}"), 1 + pick(world, 4), credit))
+        };
+        let backends: Vec<_> = (0..1 + pick(world, 2)).map(backend).collect();
+        world.note(format_args!("{size:?}, {batch:?}, {backends:?}"));
+        let containers = (0..1 + pick(world, 3)).map(|number| Container::new(world, number)).collect();
+        Run {
+            world: world.clone(),
+            size,
+            batch,
+            containers,
+            holding: vec![false; backends.len()],
+            backends,
+            ledger: Ledger::new(true),
+            process: None,
+        }
+    }
+
+    /// Lets everything happen, then waits for all records.
+    pub(super) fn play(mut self) {
+        self.start();
+        for _ in 0..EVENTS {
+            self.happen();
+        }
+        self.calm();
+        self.check_all();
+        self.stop();
+    }
+
+    fn happen(&mut self) {
+        let container = pick(&self.world, self.containers.len());
+        match pick(&self.world, 100) {
+            0..30 => self.containers[container].write(12),
+            30..36 => self.containers[container].rotate(),
+            36..37 => self.containers[container].rename_back(),
+            37..40 => self.delete_oldest(container),
+            40..60 => self.step_something(),
+            60..78 => self.answer_something(),
+            78..80 => {
+                let output = pick(&self.world, self.backends.len());
+                self.holding[output] = !self.holding[output];
+            }
+            80..96 => self.pass(Duration::from_millis(pick(&self.world, 60) as u64)),
+            96..98 => self.pass(Duration::from_millis(pick(&self.world, 4000) as u64)),
+            98 => self.end_hard(),
+            _ => match pick(&self.world, 3) {
+                0 => self.stop(),
+                _ => self.start(),
+            },
+        }
+    }
+
+    fn start(&mut self) {
+        if self.process.is_none() {
+            let process = Process::start(&self.world, self.size, self.pipelines());
+            self.process = Some(process.expect("the checkpoint is whole"));
+        }
+    }
+
+    /// kill -9, or a power cut; the world goes on without us for a while.
+    fn end_hard(&mut self) {
+        let now = self.now();
+        if self.process.is_none() {
+            return;
+        }
+        match pick(&self.world, 2) {
+            0 => self.world.kill(),
+            _ => self.world.crash(),
+        }
+        self.ledger.end(false, now);
+        self.drop_process();
+        if pick(&self.world, 2) == 0 {
+            self.start();
+        }
+    }
+
+    /// A clean stop: what was read is delivered and answered, all is kept.
+    fn stop(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        process.drain();
+        self.holding.fill(false);
+        self.pass_until(|run| run.process.as_ref().is_some_and(Process::is_idle), "the stop");
+        let kept = self.process.as_mut().is_some_and(Process::stop);
+        assert!(kept, "the last rows were not written");
+        let now = self.now();
+        self.ledger.end(true, now);
+        self.world.kill();
+        self.drop_process();
+    }
+
+    fn drop_process(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        self.backends.iter().for_each(|backend| backend.forget());
+        let (budget, stats) = (process.budget.clone(), process.stats.clone());
+        drop(process);
+        let lost: u64 = stats.lost.iter().map(|count| count.get()).sum();
+        assert_eq!(lost, 0, "bytes counted as lost");
+        let held = Use::ALL.map(|usage| (usage.label(), budget.used(usage)));
+        assert!(held.iter().all(|(_, bytes)| *bytes == 0), "{held:?} held by nobody");
+        assert!(
+            self.backends.iter().all(|backend| backend.used() == 0),
+            "credit held by nobody: {:?}",
+            self.backends
+        );
+    }
+
+    fn step_something(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        match pick(&self.world, process.shards() + 1) {
+            0 => process.step_scanner(),
+            shard => process.step_shard(shard - 1),
+        }
+    }
+
+    fn answer_something(&mut self) {
+        let output = pick(&self.world, self.backends.len());
+        if !self.holding[output] {
+            match pick(&self.world, 2) {
+                0 => self.deliver(output),
+                _ => self.answer(output),
+            }
+        }
+    }
+
+    fn deliver(&mut self, output: usize) {
+        use ringtail_record::Outlet;
+        let backend = self.backends[output].clone();
+        let lane = pick(&self.world, backend.lanes() as usize);
+        for message in backend.deliver(lane).unwrap_or_default() {
+            let (container, stream, number) = self.recognise(&message);
+            self.world.note(format_args!("{} gets {container}/{}/{number}", backend.name, stream.name()));
+            let outcome = self.ledger.deliver((output, container, stream), number);
+            outcome.unwrap_or_else(|wrong| panic!("{wrong}"));
+        }
+    }
+
+    fn answer(&mut self, output: usize) {
+        let backend = self.backends[output].clone();
+        let count = backend.unanswered();
+        if count == 0 {
+            return;
+        }
+        let now = self.now();
+        for message in backend.answer(pick(&self.world, count)) {
+            let (container, stream, number) = self.recognise(&message);
+            self.world.note(format_args!("{} answers {container}/{}/{number}", backend.name, stream.name()));
+            self.ledger.answer((output, container, stream), number, now);
+        }
+    }
+
+    /// Which record a message is; nothing else may come.
+    fn recognise(&self, message: &Message) -> (usize, ringtail_record::Stream, u64) {
+        let found = parse(&message.body);
+        let is_whole = message.flags == Flags::NONE;
+        let right = found.is_some_and(|(container, stream, number)| {
+            is_whole && stream == message.stream && message.body == text(container, stream, number)
+        });
+        assert!(right, "nobody wrote this: {message:?}");
+        found.expect("just seen")
+    }
+
+    fn delete_oldest(&mut self, container: usize) {
+        let now = self.now();
+        let Run { containers, ledger, backends, .. } = self;
+        let number = containers[container].number;
+        let streams = containers[container].streams();
+        containers[container].delete_oldest(|end| {
+            (0..backends.len()).all(|output| {
+                streams
+                    .iter()
+                    .all(|stream| ledger.kept((output, number, *stream), now) >= end[stream.index()])
+            })
+        });
+    }
+
+    /// Lets time pass, with everything that has threads of its own going on.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now() + time;
+        while self.now() < end {
+            self.world.advance(SLICE.min(end - self.now()));
+            self.turn();
+        }
+    }
+
+    /// Each part of the process has a turn, in a random order.
+    fn turn(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        let parts = process.shards() + 2;
+        let first = pick(&self.world, parts);
+        for part in 0..parts {
+            match (first + part) % parts {
+                0 => process.step_scanner(),
+                1 => process.step_checkpoint(),
+                shard => process.step_shard(shard - 2),
+            }
+        }
+    }
+
+    /// Lets time pass, with everything working, until `done`.
+    fn pass_until(&mut self, done: impl Fn(&Run) -> bool, what: &str) {
+        let end = self.now() + PATIENCE;
+        while !done(self) {
+            assert!(self.now() < end, "waited in vain: {what}; {}", self.missing());
+            self.pass(SLICE);
+            for output in 0..self.backends.len() {
+                for _ in 0..8 {
+                    self.deliver(output);
+                    self.answer(output);
+                }
+            }
+        }
+    }
+
+    /// From now on nothing goes wrong, and nothing is written.
+    fn calm(&mut self) {
+        self.world.set_faults(Faults::none());
+        self.world.heal();
+        self.holding.fill(false);
+        self.pass(Duration::from_secs(10));
+        self.containers.iter_mut().for_each(Container::finish);
+        self.start();
+    }
+
+    /// Everything that was written comes to every output.
+    fn check_all(&mut self) {
+        self.pass_until(|run| run.missing().is_empty(), "all records");
+    }
+
+    /// What has not come yet, in words.
+    fn missing(&self) -> String {
+        let mut missing = Vec::new();
+        for (output, backend) in self.backends.iter().enumerate() {
+            for container in &self.containers {
+                for stream in container.streams() {
+                    let delivered = self.ledger.delivered((output, container.number, *stream));
+                    let written = container.written[stream.index()];
+                    if delivered < written {
+                        let (name, number) = (&backend.name, container.number);
+                        missing.push(format!(
+                            "{name} has {delivered} of {written} of container {number}, {stream:?}"
+                        ));
+                    }
+                }
+            }
+        }
+        missing.join("; ")
+    }
+
+    fn now(&self) -> Duration {
+        self.world.clock().now()
+    }
+
+    fn pipelines(&self) -> Vec<Pipeline> {
+        let output = |backend: &Arc<Backend>| PipelineOutput {
+            name: backend.name.clone(),
+            outlet: backend.clone(),
+            batch: self.batch,
+        };
+        vec![Pipeline {
+            name: "logs".to_owned(),
+            paths: Container::paths(),
+            exclude: Vec::new(),
+            ignore_older: None,
+            input: Input::Auto,
+            limits: Limits { max_line: 1 << 20, max_record: 1 << 20 },
+            flush_after: Duration::from_secs(3600),
+            start: Start::Beginning,
+            outputs: self.backends.iter().map(output).collect(),
+        }]
+    }
+}
