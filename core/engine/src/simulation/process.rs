@@ -141,7 +141,8 @@ impl Process {
             let (stats, has_started) = (self.stats.pipeline(&name), restored.pipelines.contains(&name));
             running.insert(id, Arc::new(Running { name, config, outputs, stats, has_started }));
         }
-        self.tell_all(|| Message::Pipelines(running.clone()));
+        let epoch = self.activity.begin();
+        self.tell_all(|| Message::Pipelines(running.clone(), epoch));
         self.orders.send(Order::Specs(specs)).expect("the scanner is in this process");
     }
 
@@ -186,8 +187,8 @@ impl Process {
 
     /// Read no more, seal everything.
     pub(super) fn drain(&mut self) {
-        self.activity.reset();
-        self.tell_all(|| Message::Drain);
+        let epoch = self.activity.begin();
+        self.tell_all(|| Message::Drain(epoch));
     }
 
     /// The end of a stop: the last rows, committed.
