@@ -16,7 +16,7 @@ use crate::checkpoint::{self, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
 use crate::maps::{HashMap, HashSet};
-use crate::row::{Key, Row};
+use crate::row::{Key, Row, known_files};
 use crate::scanning::{Order, Scanning, ShardLink, shard_number};
 use crate::shard::{Message, Running, Shard, ShardParts};
 use crate::stats::{EngineStats, LostReason, Stats};
@@ -321,10 +321,8 @@ pub(crate) fn restore_scanner(scanner: &mut Scanner, restored: &Restored) {
         lineages.entry(&key.lineage).or_default().push(row);
     }
     for (lineage, rows) in lineages {
-        // Every row names the files from its own position on: the longest list has them all.
-        let oldest = |row: &&&Row| row.files.first().map(|file| file.generation);
-        let files = rows.iter().min_by_key(oldest).map_or(&[][..], |row| &row.files);
-        scanner.restore(lineage, files, rows.iter().filter_map(|row| claim(row)).collect());
+        let claims = rows.iter().filter_map(|row| claim(row)).collect();
+        scanner.restore(lineage, &known_files(rows), claims);
     }
 }
 

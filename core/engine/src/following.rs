@@ -13,7 +13,7 @@ use crate::cursor::Progress;
 use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
 use crate::reading::find;
-use crate::row::{Key, Row};
+use crate::row::{Key, Row, known_files};
 use crate::shard::{Followed, Running, Shard};
 use crate::sink::Cursor;
 use crate::stats::LostReason;
@@ -114,15 +114,10 @@ impl Shard {
     fn follow(&mut self, listing: &Listing) -> LineageId {
         let id = LineageId(self.number());
         let path = &listing.lineage;
-        // Every row of a lineage names the files from its own position on: the longest list has them all.
-        let files = self
-            .restored(path)
-            .iter()
-            .map(|(_, row)| &row.files)
-            .min_by_key(|files| files.first().map(|file| file.generation));
-        let lineage = match files {
-            Some(files) => Lineage::restore(path.clone(), files.clone()),
-            None => Lineage::new(path.clone()),
+        let files = known_files(self.restored(path).iter().map(|(_, row)| row));
+        let lineage = match files.is_empty() {
+            false => Lineage::restore(path.clone(), files),
+            true => Lineage::new(path.clone()),
         };
         self.by_path.insert(path.clone(), id);
         self.lineages.insert(

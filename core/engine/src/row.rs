@@ -13,6 +13,7 @@
 //! | 4 + n | path length, path |
 //! | 8 | xxh3 of all before: redb's page checksums are checked on opening only |
 
+use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -129,6 +130,15 @@ fn format_of(number: u8) -> Result<Option<Format>, Damaged> {
     }
 }
 
+/// The files that the rows of one lineage know, oldest first. Each row names the files from its own position on, as they
+/// were when it was written; of a file that several name, the one that saw most of it is the newest.
+pub(crate) fn known_files<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<FileRecord> {
+    let mut files: Vec<&FileRecord> = rows.into_iter().flat_map(|row| &row.files).collect();
+    files.sort_by_key(|file| (file.generation, Reverse((file.identity.head.len, file.size))));
+    files.dedup_by_key(|file| file.generation);
+    files.into_iter().cloned().collect()
+}
+
 fn encode_file(file: &FileRecord, out: &mut Vec<u8>) {
     let Identity { dev, ino, head } = file.identity;
     out.extend(file.generation.to_le_bytes());
@@ -217,6 +227,20 @@ mod tests {
             flipped[at.index(bytes.len())] ^= 1 << bit;
             prop_assert_eq!(Row::decode(&flipped), Err(Damaged));
             prop_assert_eq!(Row::decode(&bytes[..at.index(bytes.len())]), Err(Damaged));
+        }
+
+        /// An output that answers nothing leaves a row from when the file was new; it must not hide what another's tells.
+        #[test]
+        fn the_files_of_a_lineage_are_those_of_the_row_that_saw_most(rows in prop::collection::vec(row(), 1..4)) {
+            let files = known_files(&rows);
+            prop_assert!(files.is_sorted_by_key(|file| file.generation));
+            for seen in rows.iter().flat_map(|row| &row.files) {
+                let known: Vec<_> = files.iter().filter(|file| file.generation == seen.generation).collect();
+                prop_assert_eq!(known.len(), 1);
+                prop_assert!(
+                    (known[0].identity.head.len, known[0].size) >= (seen.identity.head.len, seen.size)
+                );
+            }
         }
 
         #[test]

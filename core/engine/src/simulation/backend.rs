@@ -18,6 +18,7 @@ pub(super) struct Message {
 
 /// A batch that was delivered and not answered yet.
 struct Delivered {
+    lane: u32,
     messages: Vec<Message>,
     receipt: Receipt,
     _credit: CreditLease,
@@ -26,6 +27,8 @@ struct Delivered {
 /// The output.
 pub(super) struct Backend {
     pub(super) name: String,
+    /// The answers of a lane come in its order, as they do with one request in flight; otherwise in any.
+    in_order: bool,
     credit: Credit,
     queues: Vec<Credit>,
     state: Mutex<State>,
@@ -38,9 +41,10 @@ struct State {
 }
 
 impl Backend {
-    pub(super) fn new(name: String, lanes: usize, credit: usize) -> Self {
+    pub(super) fn new(name: String, lanes: usize, credit: usize, in_order: bool) -> Self {
         Backend {
             name,
+            in_order,
             credit: Credit::new(credit),
             queues: (0..lanes).map(|_| Credit::new(credit)).collect(),
             state: Mutex::new(State {
@@ -52,14 +56,19 @@ impl Backend {
 
     /// Delivers the next batch of `lane`; nothing when there is none.
     pub(super) fn deliver(&self, lane: usize) -> Option<Vec<Message>> {
-        let Sealed { batch, credit, receipt, .. } = self.state().lanes[lane].pop_front()?;
+        let Sealed { batch, lane: in_lane, credit, receipt, .. } = self.state().lanes[lane].pop_front()?;
         let message = |record: ringtail_record::RecordView<'_>| Message {
             stream: record.stream,
             flags: record.flags,
             body: String::from_utf8_lossy(record.body).into_owned(),
         };
         let messages: Vec<Message> = batch.iter().map(message).collect();
-        self.state().delivered.push(Delivered { messages: messages.clone(), receipt, _credit: credit });
+        self.state().delivered.push(Delivered {
+            lane: in_lane,
+            messages: messages.clone(),
+            receipt,
+            _credit: credit,
+        });
         Some(messages)
     }
 
@@ -68,9 +77,14 @@ impl Backend {
         self.state().delivered.len()
     }
 
-    /// Answers one of them; returns what it held.
+    /// Answers one of them, or what was delivered first in its lane; returns what it held.
     pub(super) fn answer(&self, number: usize) -> Vec<Message> {
-        let Delivered { messages, receipt, .. } = self.state().delivered.remove(number);
+        let Delivered { messages, receipt, .. } = {
+            let delivered = &mut self.state().delivered;
+            let lane = delivered[number].lane;
+            let first = delivered.iter().position(|known| known.lane == lane).expect("at least this one");
+            delivered.remove(if self.in_order { first } else { number })
+        };
         receipt.settle(Outcome::Delivered);
         messages
     }

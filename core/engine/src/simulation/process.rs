@@ -59,6 +59,9 @@ impl Process {
         pipelines: Vec<Pipeline>,
     ) -> Result<Process, CheckpointError> {
         let (checkpoint, restored) = open(world)?;
+        for (key, row) in &restored.rows {
+            world.note(format_args!("restored {} {}: {row:?}", key.output, key.lineage.display()));
+        }
         let elsewhere = world.clone();
         let reopen = Box::new(move || open(&elsewhere).map(|(checkpoint, _)| checkpoint));
         let clock: Arc<dyn Clock> = Arc::new(world.clock());

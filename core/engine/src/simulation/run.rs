@@ -47,12 +47,14 @@ impl Run {
             max_records: [3, 50, 8192][pick(world, 3)],
             max_delay: Duration::from_millis([0, 50, 1000][pick(world, 3)]),
         };
+        // Out of their order answers still lose nothing, but hold back what was answered behind a gap.
+        let in_order = pick(world, 4) > 0;
         let backend = |number| {
             let credit = [30_000, 200_000, 4 << 20][pick(world, 3)];
-            Arc::new(Backend::new(format!("output-{number}"), 1 + pick(world, 4), credit))
+            Arc::new(Backend::new(format!("output-{number}"), 1 + pick(world, 4), credit, in_order))
         };
         let backends: Vec<_> = (0..1 + pick(world, 2)).map(backend).collect();
-        world.note(format_args!("{size:?}, {batch:?}, {backends:?}"));
+        world.note(format_args!("{size:?}, {batch:?}, {backends:?}, answers in order: {in_order}"));
         let containers = (0..1 + pick(world, 3)).map(|number| Container::new(world, number)).collect();
         Run {
             world: world.clone(),
@@ -61,7 +63,7 @@ impl Run {
             containers,
             holding: vec![false; backends.len()],
             backends,
-            ledger: Ledger::new(true),
+            ledger: Ledger::new(in_order),
             process: None,
         }
     }
