@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench;
 use crate::check;
 use crate::collect;
 use crate::demo;
@@ -52,6 +53,8 @@ enum Command {
         /// The configuration: a file, or a directory of *.yaml.
         file: PathBuf,
     },
+    /// The throughput of each stage on this machine, on one core, beside memcpy and bare compression.
+    Bench(bench::Args),
     /// The agent on container-like logs that it writes itself: live figures, then a verdict.
     Demo(demo::Args),
     /// What this node offers: ring, limits, paths, outputs; and what to do where it offers too little.
@@ -74,6 +77,7 @@ fn dispatch(command: Command, common: Common) -> Exit {
     match command {
         Command::Run { config } => run::main(config.as_deref()),
         Command::Collect(args) => collect::main(&args),
+        Command::Bench(args) => bench::main(args, common),
         Command::Check { file } => check::main(&file, common),
         Command::Demo(args) => demo::main(&args, common),
         Command::Doctor { config } => doctor::main(config.as_deref(), common),

@@ -3,6 +3,7 @@
 //! The only crate that reads the environment. Never here: reading log files, parsing, encoding, delivering.
 
 pub mod admin;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod collect;

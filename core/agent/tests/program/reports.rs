@@ -58,3 +58,16 @@ fn doctor_looks_at_what_a_configuration_names() {
     assert_eq!(finding["state"], "fail");
     assert!(finding["found"].as_str().expect("text").contains(&address.to_string()));
 }
+
+/// The figures of a debug build say nothing, and the counts behind them are checked all the same.
+#[test]
+fn bench_has_a_figure_for_every_stage() {
+    let output = done(&["bench", "--json", "--milliseconds", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let figures = report["figures"].as_array().expect("figures");
+    assert_eq!(figures.len(), 10);
+    assert!(
+        figures.iter().all(|figure| figure["bytes_per_second"].as_f64().is_some_and(|speed| speed > 0.0))
+    );
+}
