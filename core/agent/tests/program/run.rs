@@ -191,3 +191,33 @@ fn it_ends_when_nobody_reads_standard_output_any_more() {
     assert_eq!(running.ended(), Some(0));
     awaited(&running.log, "nobody reads standard output");
 }
+
+/// A backend that is down must not keep a node from shutting down: the second signal does not wait.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    // Nobody listens at a port that was given back.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("http://{}/", closed.expect("an address"));
+    let config = ground.config(&format!(
+        "outputs: {{main: {{type: http, url: '{url}', batch: {{max_delay: 10ms}}}}}}
+pipelines: {{logs: {{from: {{files: {{paths: [ROOT/logs/*.log]}}}}, to: [main]}}}}
+"
+    ));
+    let mut running = Running::with_config(&config);
+    running.logged("delivery failed");
+    running.signal(Signal::TERM);
+    // What comes at the same time is the same request.
+    running.signal(Signal::TERM);
+    running.logged("stopping");
+    assert!(running.child.try_wait().expect("our child").is_none());
+    let asked = std::time::Instant::now();
+    while running.child.try_wait().expect("our child").is_none() {
+        assert!(asked.elapsed() < std::time::Duration::from_secs(10), "it waits for answers");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        running.signal(Signal::TERM);
+    }
+    assert_eq!(running.ended(), Some(1));
+    running.logged("second signal");
+}
