@@ -14,12 +14,14 @@ mod pipelines;
 mod problem;
 mod reader;
 mod scalar;
+mod shares;
 mod yaml;
 
 pub use load::{Loaded, load, parse};
 pub use model::{Config, Output, Pipeline, Threads};
 pub use problem::{Place, Problem, Problems};
 pub use reader::Environment;
+pub use shares::{Shortage, shortages};
 
 use reader::Reader;
 

@@ -180,6 +180,11 @@ fn reload(path: &Path, config: &mut Config, collection: &Collection) {
         return;
     };
     keep_fixed(config, &mut new);
+    // It was found right with its own memory, and this process keeps the one it has.
+    if let Some(shortage) = config::shortages(&new).first() {
+        error!("the configuration was not changed, since it needs a restart: {}", shortage.message);
+        return;
+    }
     if new == *config {
         info!("the configuration was read again: nothing to change");
         return;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use ringtail_encode::{Compression, Packer, Selection, Wire};
 use ringtail_memory::{Budget, CarryPool, SLAB_BYTES, SlabPool};
 use ringtail_parse::{Decoded, Decoder, Format, Input, Limits, Table};
@@ -170,8 +170,8 @@ fn bare_zstd(encoded: &[Vec<u8>], time: Duration) -> Result<f64, String> {
 
 fn bare_lz4(encoded: &[Vec<u8>], time: Duration) -> Result<f64, String> {
     bare(encoded, time, |bytes| {
-        // As the encoder sets it: with smaller blocks a frame is slower and no smaller.
-        let info = FrameInfo::new().block_size(BlockSize::Max1MB);
+        // As the encoder sets it.
+        let info = FrameInfo::new().block_size(BlockSize::Max1MB).block_mode(BlockMode::Linked);
         let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(bytes.len()));
         encoder.write_all(bytes).map_err(|error| error.to_string())?;
         encoder.finish().map_err(|error| error.to_string())

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ringtail_memory::{Budget, CarryPool, Use};
-
 use super::model::{Config, Output, Pipeline};
 use ringtail_ship::SinkConfig;
 
 use super::problem::Place;
 use super::reader::{Field, Reader, suggestion};
-use super::scalar::show_size;
+use super::shares::{Shortage, shortages};
 use super::yaml::{Node, Value};
 
 /// Where the names and the memory stand, for messages about several of them.
@@ -101,8 +99,9 @@ fn entries(node: Option<&Node>) -> impl Iterator<Item = (&str, &Place, &Node)> {
 pub(crate) fn check(reader: &mut Reader<'_>, config: &Config, places: &Places) {
     targets(reader, config, places);
     destinations(reader, config, places);
-    payload_shares(reader, config, places);
-    carries(reader, config, places);
+    for Shortage { section, name, message } in shortages(config) {
+        reader.error_at(places.memory(places.name(section, &name)), "memory", message);
+    }
 }
 
 /// Every `to` names an output, and every output is named.
@@ -150,54 +149,4 @@ fn destinations(reader: &mut Reader<'_>, config: &Config, places: &Places) {
         );
         reader.error_at(place, &format!("outputs.{name}"), message);
     }
-}
-
-/// An output holds one payload in flight while it makes the next one, and at least one record of the largest size.
-fn payload_shares(reader: &mut Reader<'_>, config: &Config, places: &Places) {
-    let outputs = config.outputs.len();
-    let payloads = Budget::new(config.memory).limit(Use::Payloads);
-    let Some(share) = payloads.checked_div(outputs) else { return };
-    for Output { name, batch, .. } in &config.outputs {
-        let senders = config.pipelines.iter().filter(|pipeline| pipeline.to.contains(name));
-        let record = senders.map(|pipeline| pipeline.limits.max_record).max().unwrap_or(0);
-        let needed = (2 * batch.max_bytes).max(record);
-        if share >= needed {
-            continue;
-        }
-        let place = places.name("outputs", name);
-        let message = format!(
-            "{} of memory leave {} of payloads for each of {outputs} outputs, and `{name}` needs {} (two batches, or its largest record); write `memory: {}`, or lower `batch.max_bytes` or `max_record`",
-            show_size(config.memory as u64),
-            show_size(share as u64),
-            show_size(needed as u64),
-            show_size(enough(needed * outputs, |memory| Budget::new(memory).limit(Use::Payloads)) as u64),
-        );
-        reader.error_at(places.memory(place), "memory", message);
-    }
-}
-
-/// A record that is being joined lies in one carry.
-fn carries(reader: &mut Reader<'_>, config: &Config, places: &Places) {
-    let fits = |memory: usize, record: usize| CarryPool::new(&Budget::new(memory)).take(record).is_ok();
-    for Pipeline { name, limits, .. } in &config.pipelines {
-        if fits(config.memory, limits.max_record) {
-            continue;
-        }
-        let doubled = std::iter::successors(Some(config.memory), |memory| memory.checked_mul(2));
-        let memory = doubled.take(16).find(|memory| fits(*memory, limits.max_record)).unwrap_or(128 << 20);
-        let place = places.name("pipelines", name);
-        let message = format!(
-            "{} of memory cannot hold one record of {} that is being joined; write `memory: {}`, or lower `pipelines.{name}.from.max_record`",
-            show_size(config.memory as u64),
-            show_size(limits.max_record as u64),
-            show_size(memory as u64),
-        );
-        reader.error_at(places.memory(place), "memory", message);
-    }
-}
-
-/// The least memory, in whole powers of two of MiB, whose share is `needed`.
-fn enough(needed: usize, share: impl Fn(usize) -> usize) -> usize {
-    let sizes = std::iter::successors(Some(16usize << 20), |memory| memory.checked_mul(2));
-    sizes.take(40).find(|memory| share(*memory) >= needed).unwrap_or(usize::MAX)
 }

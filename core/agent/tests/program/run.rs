@@ -221,3 +221,26 @@ pipelines: {{logs: {{from: {{files: {{paths: [ROOT/logs/*.log]}}}}, to: [main]}}
     assert_eq!(running.ended(), Some(1));
     running.logged("second signal");
 }
+
+/// The new configuration is right with its own memory. This process keeps the old one, in which some outputs could
+/// never deliver.
+#[test]
+fn what_needs_more_memory_than_it_started_with_is_refused() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let config = ground.config(&format!("memory: 64MiB\n{TO_STDOUT}"));
+    let running = Running::with_config(&config);
+    running.printed(&["one"]);
+    let others: Vec<String> = (0..12).map(|number| format!("o{number}: {{type: 'null'}}")).collect();
+    let more = TO_STDOUT.replace("outputs: {", &format!("outputs: {{{}, ", others.join(", ")));
+    let names: Vec<String> = (0..12).map(|number| format!("o{number}")).collect();
+    ground.config(&format!(
+        "memory: 512MiB\n{}",
+        more.replace("to: [", &format!("to: [{}, ", names.join(", ")))
+    ));
+    let told = running.logged("the configuration was not changed");
+    assert!(told.contains("needs a restart") && told.contains("64MiB of memory leave"), "{told}");
+    ground.log("a.log", &["two"]);
+    running.printed(&["two"]);
+    assert_eq!(running.stopped().0, Some(0));
+}
