@@ -56,6 +56,10 @@ impl Shard {
             followed.source = Arc::new(Source::from_path(&listing.shown));
         }
         let changes = followed.lineage.apply(listing, now, |generation| consumed(generation));
+        if !changes.is_empty() {
+            // A row that knows its files as they once were would not know them again, even where no answer comes.
+            self.sink.dirty.extend(&followed.cursors);
+        }
         for change in changes {
             self.take_change(id, change);
         }

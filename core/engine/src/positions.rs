@@ -54,12 +54,8 @@ impl Shard {
 
     fn row(&self, cursor: &Cursor) -> Row {
         let standing = Standing { streams: self.position(cursor), format: self.format(cursor) };
-        let oldest =
-            standing.streams.into_iter().map(|position| position.generation).min().unwrap_or_default();
         let files = self.lineages.get(&cursor.lineage).map(|followed| followed.lineage.records());
-        let mut files = files.unwrap_or_default();
-        files.retain(|file| file.generation >= oldest);
-        Row { standing, tail: cursor.progress.tail(), files }
+        Row { standing, tail: cursor.progress.tail(), files: files.unwrap_or_default() }
     }
 
     /// From where a restart would go on for a cursor.

@@ -45,7 +45,7 @@ pub(crate) struct Row {
     pub(crate) standing: Standing,
     /// Bytes to recognise the file by, with their generation.
     pub(crate) tail: (u32, Tail),
-    /// The files from the smallest position on.
+    /// The files that are to be read on, and older ones, to be known again.
     pub(crate) files: Vec<FileRecord>,
 }
 
@@ -130,7 +130,7 @@ fn format_of(number: u8) -> Result<Option<Format>, Damaged> {
     }
 }
 
-/// The files that the rows of one lineage know, oldest first. Each row names the files from its own position on, as they
+/// The files that the rows of one lineage know, oldest first. Each row names them as they
 /// were when it was written; of a file that several name, the one that saw most of it is the newest.
 pub(crate) fn known_files<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<FileRecord> {
     let mut files: Vec<&FileRecord> = rows.into_iter().flat_map(|row| &row.files).collect();

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::generation::{Fate, Generation, Handle, see, vanish};
 use crate::identity::{FileRecord, Identity};
-use crate::listing::Listing;
+use crate::listing::{Listing, Sighting};
 use crate::next::{Change, LostReason, Next, Start, Turn};
 use crate::open::OpenFile;
 
@@ -31,6 +31,9 @@ pub const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a deleted file may stay without growth before it counts as drained.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+/// How many released files a checkpoint goes on to know, the newest ones: what lies before these is older.
+const MAX_RELEASED: usize = 16;
 
 /// One log over time. See the module's description.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct Lineage {
     generations: Vec<Generation>,
     /// Smaller numbers were released.
     floor: u32,
+    /// Files of released generations that are still there, oldest first.
+    released: Vec<FileRecord>,
 }
 
 impl Lineage {
@@ -59,6 +64,7 @@ impl Lineage {
             newest_since: Duration::ZERO,
             generations: Vec::new(),
             floor: 0,
+            released: Vec::new(),
         }
     }
 
@@ -105,7 +111,29 @@ impl Lineage {
             }
         }
         self.generations.sort_by_key(|generation| generation.number);
+        self.see_released(listing);
         changes
+    }
+
+    /// Keeps track of released files that are still there.
+    fn see_released(&mut self, listing: &Listing) {
+        let before = std::mem::take(&mut self.released);
+        let record = |seen: &Sighting| {
+            // The size of a compressed file says nothing of its contents.
+            let known = before.iter().find(|known| seen.gz && known.generation == seen.generation);
+            let identity = Identity { dev: seen.stat.dev, ino: seen.stat.ino, head: seen.head };
+            let size = known.map_or(seen.stat.size, |known| known.size);
+            FileRecord { generation: seen.generation, identity, size, path: seen.path.clone(), gz: seen.gz }
+        };
+        let released = listing.files.iter().filter(|file| file.generation < self.floor);
+        self.keep_released(released.map(record).collect());
+    }
+
+    /// Remembers the newest of these, without the empty ones, which every file might be.
+    fn keep_released(&mut self, mut files: Vec<FileRecord>) {
+        files.retain(|file| file.identity.head.len > 0);
+        files.sort_by_key(|file| file.generation);
+        self.released = files.split_off(files.len().saturating_sub(MAX_RELEASED));
     }
 
     /// Whether it was there at the first scan, so that a pipeline's `start` concerns it; otherwise a view without a
@@ -251,19 +279,21 @@ impl Lineage {
     /// acknowledgement. What is written to them later is not told any more.
     pub fn release_before(&mut self, generation: u32) {
         self.floor = self.floor.max(generation);
-        self.generations.retain(|known| known.number >= generation);
+        let (released, kept) =
+            std::mem::take(&mut self.generations).into_iter().partition(|known| known.number < self.floor);
+        self.generations = kept;
+        let there = |known: &&Generation| known.fate == Fate::Present;
+        let released: Vec<Generation> = released;
+        let mut files = std::mem::take(&mut self.released);
+        files.extend(released.iter().filter(there).map(record));
+        self.keep_released(files);
     }
 
-    /// The generations for the checkpoint, without those of which nothing can be read any more.
+    /// The generations for the checkpoint, without those of which nothing can be read any more; and the released ones
+    /// that are still there, since a restart would take them for new ones, were they not known.
     pub fn records(&self) -> Vec<FileRecord> {
-        let record = |known: &Generation| FileRecord {
-            generation: known.number,
-            identity: known.identity,
-            size: known.size,
-            path: known.path.clone(),
-            gz: known.gz,
-        };
-        self.generations.iter().filter(|known| known.is_readable()).map(record).collect()
+        let readable = self.generations.iter().filter(|known| known.is_readable());
+        self.released.iter().cloned().chain(readable.map(record)).collect()
     }
 
     fn read(&self, known: &Generation, offset: u64) -> Next {
@@ -299,5 +329,15 @@ impl Lineage {
             None if self.gone => Next::Finished,
             None => Next::Wait { until: None },
         }
+    }
+}
+
+fn record(known: &Generation) -> FileRecord {
+    FileRecord {
+        generation: known.number,
+        identity: known.identity,
+        size: known.size,
+        path: known.path.clone(),
+        gz: known.gz,
     }
 }

@@ -11,6 +11,9 @@
 //! 4. Anything else is new, unless it lies before a known file in the order of rotation and was not written to later: then
 //!    it is older than the checkpoint.
 //!
+//! A log that was empty when it was seen last begins like every file. Rotated files that appear behind all known ones
+//! hold what was written to it since, even where it seems to be there still (its inode used again, or a copytruncate).
+//!
 //! In doubt a file is new: repeated bytes, not lost ones. A directory is listed a second time before a generation
 //! counts as gone, since files are renamed while it is being looked at.
 
@@ -181,10 +184,12 @@ impl Look<'_> {
         let mut old: Vec<Option<Known>> = std::mem::take(&mut tracked.files).into_iter().map(Some).collect();
         let mut files: Vec<Option<Known>> = Vec::with_capacity(seen.len());
         let mut candidates: Vec<Option<Candidate>> = Vec::with_capacity(seen.len());
+        let mut blank = None;
         for (file, verdict) in seen.iter().zip(verdicts) {
             let (known, candidate) = match verdict {
                 Verdict::Same(at, head) => {
                     let known = old[at].take().expect("each file was seen once");
+                    blank = known.generation().filter(|number| is_blank(tracked, file, known.head, *number));
                     (Some(self.renew(known, file, head)), None)
                 }
                 Verdict::New(candidate) => (None, Some(candidate)),
@@ -206,20 +211,32 @@ impl Look<'_> {
                 });
                 if let Some(found) = found {
                     let orphan = orphans.remove(found);
+                    blank = Some(orphan.generation)
+                        .filter(|number| is_blank(tracked, &seen[at], orphan.identity.head, *number))
+                        .or(blank);
                     let role = Role::Holds(orphan.generation);
                     let candidate = candidates[at].take().expect("just seen");
                     files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, orphan.begin));
                 }
             }
         }
-        let known_before = tracked.next;
+        let (known_before, unproven) = (tracked.next, blank);
         for at in 0..seen.len() {
             let Some(candidate) = candidates[at].take() else { continue };
-            let role = self.classify(tracked, &seen, at, &candidate, &files, first, known_before);
+            let mut role =
+                self.classify(tracked, &seen, at, &candidate, &files, (first, known_before, unproven));
+            if let (Role::Holds(number), Some(generation)) = (role, blank) {
+                // The log was empty, so that it begins with what was rotated away since; the file in its place is new.
+                (tracked.next, role, blank) = (number, Role::Holds(generation), None);
+            }
             let begin = if role == Role::Ignored { seen[at].stat.size } else { candidate.begin };
             files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, begin));
         }
         tracked.files = files.into_iter().flatten().collect();
+        if let (true, Some(base)) = (blank != unproven, tracked.files.last_mut()) {
+            base.role = Role::Holds(tracked.next);
+            tracked.next += 1;
+        }
         tracked.set_orphans(orphans);
         let after = tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat));
         let handed = tracked.files.iter().any(|known| known.fresh.is_some());
@@ -245,7 +262,7 @@ impl Look<'_> {
     }
 
     /// What a file is that continues no generation which lost its file.
-    #[allow(clippy::too_many_arguments)]
+    /// `unproven`: a generation that may as well go on in this file as in the one that seems to hold it.
     fn classify(
         &mut self,
         tracked: &mut Tracked,
@@ -253,8 +270,7 @@ impl Look<'_> {
         at: usize,
         candidate: &Candidate,
         files: &[Option<Known>],
-        first: bool,
-        known_before: u32,
+        (first, known_before, unproven): (bool, u32, Option<u32>),
     ) -> Role {
         let file = &seen[at];
         if !file.is_base && candidate.head.is_empty() {
@@ -273,7 +289,9 @@ impl Look<'_> {
             }
         }
         let older_than = |known: &Known| {
-            known.generation().is_some_and(|generation| generation < known_before)
+            known
+                .generation()
+                .is_some_and(|generation| generation < known_before && Some(generation) != unproven)
                 // A `.gz` has the time of its compression.
                 && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
@@ -322,6 +340,11 @@ impl Look<'_> {
         }
         known
     }
+}
+
+/// Whether nothing but its place tells that the log holds this generation: it was empty when it was seen last.
+fn is_blank(tracked: &Tracked, file: &Seen, head: Head, generation: u32) -> bool {
+    file.is_base && head.len == 0 && tracked.claim(generation).consumed == 0
 }
 
 fn plain(seen: &Seen, role: Role) -> Known {

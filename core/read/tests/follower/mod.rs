@@ -35,6 +35,7 @@ pub struct Log {
 }
 
 /// What a checkpoint would keep.
+#[derive(Clone)]
 pub struct Saved {
     pub lineage: Arc<Path>,
     pub records: Vec<FileRecord>,
@@ -148,13 +149,12 @@ impl Follower {
     }
 
     /// What a checkpoint would keep now, before a stop.
-    pub fn save(self) -> Vec<Saved> {
+    pub fn save(mut self) -> Vec<Saved> {
         let mut saved = Vec::new();
-        for (lineage, log) in &self.logs {
+        for (lineage, log) in &mut self.logs {
             let claim = log.claim();
-            let mut records = log.lineage.records();
-            records.retain(|record| record.generation >= claim.generation);
-            saved.push(Saved { lineage: lineage.clone(), records, claim });
+            log.lineage.release_before(claim.generation);
+            saved.push(Saved { lineage: lineage.clone(), records: log.lineage.records(), claim });
         }
         saved
     }
