@@ -31,7 +31,9 @@ pub(crate) fn continues(
 ) -> bool {
     let claim = tracked.claim(orphan.generation);
     let Candidate { content, head, .. } = candidate;
-    if !orphan.identity.head.begins(head) || (orphan.identity.head.len == 0 && !same_inode) {
+    // Seen last when it was empty, but read since: then the tail tells.
+    let unknown = orphan.identity.head.len == 0 && claim.tail.len == 0;
+    if !orphan.identity.head.begins(head) || (unknown && !same_inode) {
         return false;
     }
     let proven = content.reaches(claim.consumed).unwrap_or(false) && content.has(claim.tail).unwrap_or(false);

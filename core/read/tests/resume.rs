@@ -69,6 +69,18 @@ fn an_empty_log_goes_on_and_what_was_read_before_is_not_read_again() {
     }
 }
 
+/// Read to its end between two looks, and stopped before the second one.
+#[test]
+fn a_log_that_was_read_since_it_was_seen_empty_is_known_again_when_compressed() {
+    let (mut writer, mut saved) = stopped(1000);
+    (saved[0].records[0].identity.head, saved[0].records[0].size) = Default::default();
+    writer.lines(10);
+    writer.rename("", ".20260101-000000");
+    writer.gzip(".20260101-000000");
+    writer.lines(10);
+    check(&writer, &saved);
+}
+
 #[test]
 fn renamed_several_times_while_stopped() {
     for lines in [2, 1000] {

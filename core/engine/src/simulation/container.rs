@@ -5,9 +5,14 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use ringtail_io::Clock;
 use ringtail_io::sim::{World, Writer};
 use ringtail_record::Stream;
+
+/// A truncation is seen within this time: a look at everything takes place every two seconds.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The format of the lines, and with it who writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub(super) enum Rotation {
     Kubelet,
     /// Renamed to `.1`, what was `.1` to `.2`; the writer opens the new file at once.
     Numbered { compress: bool },
+    /// Copied to `.1`, then truncated.
+    CopyTruncate,
 }
 
 /// A file that was rotated away.
@@ -54,6 +61,9 @@ pub(super) struct Container {
     lines: VecDeque<Line>,
     /// Bytes of the first of `lines` that are written.
     begun: usize,
+    /// Until when it is silent: what a truncated log gets before anybody has looked at it cannot be told from what was
+    /// there before.
+    silent_until: Duration,
     /// Oldest first.
     rotated: Vec<Rotated>,
     rotations: u64,
@@ -70,7 +80,7 @@ impl Container {
         let rotation = match kind {
             Kind::Cri => Rotation::Kubelet,
             Kind::Docker => numbered,
-            Kind::Raw => [numbered, Rotation::Kubelet][pick(world, 2)],
+            Kind::Raw => [Rotation::CopyTruncate, numbered, Rotation::Kubelet][pick(world, 3)],
         };
         let path = PathBuf::from(match kind {
             Kind::Cri => format!("/var/log/pods/shop_web-{number}_8f1c/app/0.log"),
@@ -90,6 +100,7 @@ impl Container {
             reopens: false,
             lines: VecDeque::new(),
             begun: 0,
+            silent_until: Duration::ZERO,
             rotated: Vec::new(),
             rotations: 0,
             next: [0; 3],
@@ -114,6 +125,9 @@ impl Container {
 
     /// Writes up to `most` lines, the last one perhaps not to its end.
     pub(super) fn write(&mut self, most: usize) {
+        if self.is_silent() {
+            return;
+        }
         if self.lines.len() < most {
             self.compose(1 + pick(&self.world, most));
         }
@@ -206,6 +220,9 @@ impl Container {
 
     /// Rotates, or ends a rotation that was begun.
     pub(super) fn rotate(&mut self) {
+        if self.is_silent() {
+            return;
+        }
         if self.begun > 0 {
             let line = self.finish_line();
             self.writer.append(line).expect("no fault hits a writer");
@@ -222,7 +239,24 @@ impl Container {
                 self.reopens = true;
                 self.reopen();
             }
+            Rotation::CopyTruncate => {
+                self.shift(false);
+                let copy = with_suffix(&self.path, ".1");
+                self.world.copy(&self.path, &copy).expect("it is there");
+                self.rotated.push(Rotated { path: copy, gz: false, end: self.next });
+                self.writer.truncate(0).expect("it is open");
+                self.silent_until = self.world.clock().now() + SEEN_WITHIN;
+            }
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.world.clock().now() < self.silent_until
+    }
+
+    /// Nobody looks at its files now.
+    pub(super) fn unobserved(&mut self) {
+        self.silent_until = Duration::ZERO;
     }
 
     /// Renames the log away and back, as kubelet does when the runtime does not reopen it.

@@ -80,6 +80,9 @@ impl Run {
     }
 
     fn happen(&mut self) {
+        if self.process.is_none() {
+            self.containers.iter_mut().for_each(Container::unobserved);
+        }
         let container = pick(&self.world, self.containers.len());
         match pick(&self.world, 100) {
             0..30 => self.containers[container].write(12),
