@@ -31,9 +31,7 @@ pub(crate) fn continues(
 ) -> bool {
     let claim = tracked.claim(orphan.generation);
     let Candidate { content, head, .. } = candidate;
-    // Seen last when it was empty, but read since: then the tail tells.
-    let unknown = orphan.identity.head.len == 0 && claim.tail.len == 0;
-    if !orphan.identity.head.begins(head) || (unknown && !same_inode) {
+    if !orphan.identity.head.begins(head) {
         return false;
     }
     let proven = content.reaches(claim.consumed).unwrap_or(false) && content.has(claim.tail).unwrap_or(false);
@@ -47,11 +45,15 @@ pub(crate) fn continues(
         // A log that is made anew may begin like the old one. The same inode on another device is a remount.
         return claim.tail.len > 0 && orphan.identity.ino == seen.stat.ino;
     }
+    // Seen last when it was empty, it begins every file: then the tail of what was read since tells, or its contents.
+    let unknown = orphan.identity.head.len == 0 && claim.tail.len == 0;
     match original(orphan, claim.tail) {
+        Some((_, 0)) if unknown => false,
         Some((original, len)) => {
             let tails = (original.tail(len), content.tail(len));
             content.reaches(len).unwrap_or(false) && matches!(tails, (Ok(a), Ok(b)) if a == b)
         }
+        None if unknown => false,
         None => claim.tail.len > 0 || content.reaches(orphan.size).unwrap_or(false),
     }
 }

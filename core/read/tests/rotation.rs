@@ -327,3 +327,20 @@ fn rotated_files_with_the_same_head_are_told_apart() {
     follower.expect(&writer.written);
     assert!(follower.lost.is_empty(), "{:?}", follower.lost);
 }
+
+/// Seen empty, written, rotated and compressed before the next look, while the shard holds the old file open.
+#[test]
+fn what_is_compressed_before_its_second_look_is_read_once() {
+    let mut writer = Writer::new("0.log");
+    writer.lines(0);
+    let mut follower = Follower::new(std::slice::from_ref(&writer.path));
+    follower.look();
+    writer.lines(10);
+    writer.rename("", ".1");
+    writer.gzip(".1");
+    writer.lines(10);
+    follower.look();
+    follower.look();
+    follower.expect(&writer.written);
+    assert!(follower.lost.is_empty(), "{:?}", follower.lost);
+}
