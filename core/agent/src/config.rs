@@ -21,6 +21,7 @@ pub use load::{Loaded, load, parse};
 pub use model::{Config, Output, Pipeline, Threads};
 pub use problem::{Place, Problem, Problems};
 pub use reader::Environment;
+pub(crate) use scalar::duration;
 pub use shares::{Shortage, shortages};
 
 use reader::Reader;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts `program run --config config`; standard output and error are appended to `log`. The process gets a group of its own, so that
-    /// a terminal's Ctrl-C leaves it to us.
+    /// Starts `program run --config config`; standard output and error are appended to `log`. The process gets
+    /// a group of its own, so that a terminal's Ctrl-C leaves it to us.
     pub fn start(program: &Path, config: &Path, log: &Path) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(config);
@@ -40,9 +40,14 @@ impl Agent {
 
     /// The same for a command that is made by the caller.
     pub fn spawn(mut command: Command, log: &Path) -> io::Result<Self> {
-        let output = File::options().create(true).append(true).open(log)?;
-        let child = command.process_group(0).stdin(std::process::Stdio::null());
-        let child = child.stdout(output.try_clone()?).stderr(output).spawn()?;
+        let output = append_to(log)?;
+        command.stdout(output);
+        Self::follow(command, log)
+    }
+
+    /// The same for a command whose standard output has been seen to.
+    pub fn follow(mut command: Command, log: &Path) -> io::Result<Self> {
+        let child = command.process_group(0).stdin(Stdio::null()).stderr(append_to(log)?).spawn()?;
         Ok(Agent { child, log: log.to_owned(), usage: Usage::default() })
     }
 
@@ -99,10 +104,15 @@ impl Drop for Agent {
     }
 }
 
+fn append_to(log: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(log)
+}
+
 /// From `/proc`; `None` when the process is gone.
 fn read_usage(id: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name in parentheses may hold blanks; user and system time are fields 14 and 15, the state behind the name is 3.
+    // The name in parentheses may hold blanks; user and system time are fields 14 and 15, the state behind the
+    // name is 3.
     let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;

@@ -117,8 +117,9 @@ impl<R: Runtime> Container<R> {
         &mut self.runtime
     }
 
-    /// Prints the next message on one of its streams. When it is too long for one line of the log, the other stream prints
-    /// a message in between, since the two are cut and written independently. Returns how many messages were printed.
+    /// Prints the next message on one of its streams. When it is too long for one line of the log, the other
+    /// stream prints a message in between, since the two are cut and written independently. Returns how many
+    /// messages were printed.
     pub fn print(&mut self) -> io::Result<u64> {
         let std = if self.random.u8(0..STDERR_EVERY) == 0 { Std::Err } else { Std::Out };
         self.next(std);

@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::container::{Runtime, Std};
 use super::stamp;
@@ -22,7 +22,7 @@ pub struct CriLog {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    reopen: AtomicBool,
+    reopened: Mutex<Option<File>>,
     size: AtomicU64,
 }
 
@@ -41,14 +41,24 @@ impl CriHandle {
         self.0.size.load(Ordering::Relaxed)
     }
 
-    /// The runtime's `ReopenContainerLog`: what is printed next goes to a new file of the same path.
-    pub fn reopen(&self) {
-        self.0.reopen.store(true, Ordering::Release);
+    /// The runtime's `ReopenContainerLog`: the path is opened anew at once, and what is printed next goes there.
+    pub fn reopen(&self) -> io::Result<()> {
+        let file = open(&self.0.path)?;
+        self.0.size.store(file.metadata()?.len(), Ordering::Relaxed);
+        *self.0.reopened() = Some(file);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn reopened(&self) -> MutexGuard<'_, Option<File>> {
+        self.reopened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl CriLog {
-    /// Creates `<pods>/<namespace>_<pod>_<uid>/<container>/0.log`; `pod` is the first three, joined by underscores.
+    /// Creates `<pods>/<namespace>_<pod>_<uid>/<container>/0.log`; `pod` is the first three, joined by
+    /// underscores.
     pub fn create(pods: &Path, pod: &str, container: &str) -> io::Result<Self> {
         let dir = pods.join(pod).join(container);
         fs::create_dir_all(&dir)?;
@@ -59,11 +69,8 @@ impl CriLog {
     pub fn at(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
         let size = file.metadata()?.len().into();
-        Ok(CriLog {
-            file,
-            line: Vec::new(),
-            shared: Arc::new(Shared { path, reopen: AtomicBool::new(false), size }),
-        })
+        let shared = Arc::new(Shared { path, reopened: Mutex::new(None), size });
+        Ok(CriLog { file, line: Vec::new(), shared })
     }
 
     /// For kubelet.
@@ -78,9 +85,10 @@ fn open(path: &Path) -> io::Result<File> {
 
 impl Runtime for CriLog {
     fn append(&mut self, std: Std, part: &[u8], last: bool) -> io::Result<()> {
-        if self.shared.reopen.swap(false, Ordering::Acquire) {
-            self.file = open(&self.shared.path)?;
-            self.shared.size.store(0, Ordering::Relaxed);
+        // Held while writing, so that nothing is written to the old file once reopen has returned.
+        let mut reopened = self.shared.reopened();
+        if let Some(file) = reopened.take() {
+            self.file = file;
         }
         self.line.clear();
         stamp::push_rfc3339(&mut self.line);
@@ -109,7 +117,7 @@ mod tests {
         let old = handle.path().with_extension("log.old");
         fs::rename(handle.path(), &old).unwrap();
         log.append(Std::Err, b"still the old file", true).unwrap();
-        handle.reopen();
+        handle.reopen().unwrap();
         log.append(Std::Err, b"", true).unwrap();
 
         let tails = |path: &Path| -> Vec<String> {

@@ -111,8 +111,8 @@ impl Runtime for DockerLog {
     }
 }
 
-/// As Moby's jsonlog does: short escapes only for quote, backslash, newline and carriage return, the HTML characters and the two
-/// separators that JavaScript minds as `\u`, what is not UTF-8 as U+FFFD.
+/// As Moby's jsonlog does: short escapes only for quote, backslash, newline and carriage return, the HTML
+/// characters and the two separators that JavaScript minds as `\u`, what is not UTF-8 as U+FFFD.
 fn escape(part: &[u8], into: &mut Vec<u8>) {
     for chunk in part.utf8_chunks() {
         for character in chunk.valid().chars() {

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 server for POSTs whose answers may be anything, a cut connection included, which is what a library for
-//! well-behaved servers does not offer.
+//! A small HTTP/1.1 server for POSTs whose answers may be anything, a cut connection included, which is what a
+//! library for well-behaved servers does not offer.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

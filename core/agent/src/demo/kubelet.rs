@@ -1,5 +1,6 @@
-//! Rotates CRI logs as kubelet does (`pkg/kubelet/logs/container_log_manager.go`): one worker, in this order for each log
-//! that is larger than the limit: remove the oldest rotated files, compress the others, rename the log, have it reopened.
+//! Rotates CRI logs as kubelet does (`pkg/kubelet/logs/container_log_manager.go`): one worker, in this order
+//! for each log that is larger than the limit: remove the oldest rotated files, compress the others, rename the
+//! log, have it reopened.
 
 use std::fs::{self, File};
 use std::io;
@@ -78,8 +79,7 @@ impl Drop for Kubelet {
     }
 }
 
-/// One rotation. `false` when there is nothing to rename: the last rename has not been followed by a write yet, or the name
-/// of this second is taken.
+/// One rotation. `false` when there is nothing to rename, or the name of this second is taken.
 pub fn rotate(log: &CriHandle, max_files: usize) -> io::Result<bool> {
     let path = log.path();
     let rotated = with_suffix(path, &stamp::rotation_suffix());
@@ -93,7 +93,7 @@ pub fn rotate(log: &CriHandle, max_files: usize) -> io::Result<bool> {
     fs::rename(path, &rotated)?;
     // The runtime goes on writing to the renamed file until its call is answered.
     thread::sleep(Duration::from_millis(2));
-    log.reopen();
+    log.reopen()?;
     Ok(true)
 }
 
@@ -153,38 +153,46 @@ mod tests {
     use super::super::cri::CriLog;
     use super::*;
 
+    /// As after four rotations, with what an interrupted compression left.
     #[test]
-    fn the_newest_rotated_file_stays_plain_and_the_oldest_go() {
+    fn a_rotation_removes_the_oldest_compresses_the_others_and_renames_the_log() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = CriLog::create(dir.path(), "a_b_c", "d").unwrap();
         let path = log.handle().path().to_owned();
-        for (at, kept) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
-            log.append(Std::Out, format!("line {at}").as_bytes(), true).unwrap();
-            // Three names of the past stand for rotations in other seconds.
-            if at < 4 {
-                remove_oldest(siblings(&path).unwrap(), 5).unwrap().iter().for_each(|path| {
-                    if path.extension().is_none_or(|ext| ext != "gz") {
-                        compress(path).unwrap();
-                    }
-                });
-                fs::rename(&path, with_suffix(&path, &format!("20260102-03040{at}"))).unwrap();
-                log.handle().reopen();
-            } else {
-                assert!(rotate(&log.handle(), 5).unwrap());
-                log.append(Std::Out, b"line 5", true).unwrap();
-                assert!(!rotate(&log.handle(), 5).unwrap() || !path.exists(), "a name is used once");
-            }
-            assert!(siblings(&path).unwrap().len() > kept);
+        for name in
+            ["20260102-030401.gz", "20260102-030411.gz", "20260102-030421.gz", "20260102-030411.gz.tmp"]
+        {
+            fs::write(with_suffix(&path, name), "").unwrap();
         }
-        let names: Vec<_> = siblings(&path)
+        fs::write(with_suffix(&path, "20260102-030431"), "the newest\n").unwrap();
+        log.append(Std::Out, b"current", true).unwrap();
+
+        assert!(rotate(&log.handle(), 5).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0, "opened anew");
+        let mut names: Vec<String> = fs::read_dir(path.parent().unwrap())
             .unwrap()
-            .into_iter()
-            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        assert!(names.len() >= 4 && !names.contains(&"0.log.20260102-030400.gz".to_owned()), "{names:?}");
+        names.sort();
+        assert_eq!(names.remove(0), "0.log");
+        let rotated = names.pop().unwrap();
+        assert!(rotated.len() == "0.log.20260102-030405".len(), "{rotated}");
+        assert_eq!(
+            names,
+            ["20260102-030411.gz", "20260102-030421.gz", "20260102-030431.gz"]
+                .map(|name| format!("0.log.{name}"))
+        );
+        assert!(
+            fs::read_to_string(with_suffix(&path, rotated.strip_prefix("0.log.").unwrap()))
+                .unwrap()
+                .contains("current")
+        );
         let mut text = String::new();
-        let gz = File::open(with_suffix(&path, "20260102-030402.gz")).unwrap();
+        let gz = File::open(with_suffix(&path, "20260102-030431.gz")).unwrap();
         flate2::read::GzDecoder::new(gz).read_to_string(&mut text).unwrap();
-        assert!(text.ends_with("line 2\n"));
+        assert_eq!(text, "the newest\n");
+
+        log.append(Std::Out, b"new", true).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().contains("new"));
     }
 }

@@ -1,8 +1,8 @@
 //! Numbered messages: what writers print and what the [`Verifier`](super::Verifier) recognises.
 //!
-//! A message is `<stream> <number> <checksum> <filler>`. The checksum covers all of it, so a message that was cut, joined with
-//! another one, or decoded wrongly is seen as damaged. The filler is text as applications log it: quotes, backslashes, tabs,
-//! control characters, several scripts.
+//! A message is `<stream> <number> <checksum> <filler>`. The checksum covers all of it, so a message that was
+//! cut, joined with another one, or decoded wrongly is seen as damaged. The filler is text as applications log
+//! it: quotes, backslashes, tabs, control characters, several scripts.
 
 use std::sync::LazyLock;
 
@@ -33,8 +33,8 @@ const PHRASES: [&str; 8] = [
 /// What a message's filler may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// Only ASCII, escapes and control characters included. What dockerd cuts at 16 KiB has to be: it replaces the two
-    /// halves of a character that it has cut by U+FFFD.
+    /// Only ASCII, escapes and control characters included. What dockerd cuts at 16 KiB has to be: it replaces
+    /// the two halves of a character that it has cut by U+FFFD.
     Ascii,
     /// Several scripts, in UTF-8.
     Unicode,
@@ -62,8 +62,8 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// A stream of messages. Its name must be unique in a run and hold no blank; by custom it ends with `/stdout` or
-    /// `/stderr`, which the verifier compares with what was delivered.
+    /// A stream of messages. Its name must be unique in a run and hold no blank; by custom it ends with
+    /// `/stdout` or `/stderr`, which the verifier compares with what was delivered.
     pub fn new(name: &str, text: Text) -> Self {
         debug_assert!(!name.contains(' '));
         let text: &'static str = match text {

@@ -1,8 +1,9 @@
 //! `ringtail demo`: the agent on container-like logs that it writes itself.
 //!
-//! A [node](node) of containers prints numbered messages into a temporary directory, with every rotation that kubelet and dockerd do. The
-//! agent runs as a child process, as on a real node, and delivers over HTTP to a [`Sink`] in this process, whose
-//! [`Verifier`] knows what was written. Writers, sink and agent are separate processes as far as the figures go: CPU and memory are the agent's.
+//! A [node](node) of containers prints numbered messages into a temporary directory, with every rotation that
+//! kubelet and dockerd do. The agent runs as a child process, as on a real node, and delivers over HTTP to a
+//! [`Sink`] in this process, whose [`Verifier`] knows what was written. Writers, sink and agent are separate
+//! processes as far as the figures go: CPU and memory are the agent's.
 //!
 //! The writers, the sink and the verifier are shared with the tests of the whole product.
 
@@ -41,6 +42,7 @@ use self::report::Report;
 use self::screen::{Figures, Screen};
 use self::sink::Reply;
 use crate::cli::Common;
+use crate::config;
 use crate::exit::Exit;
 
 /// How long the agent may go without delivering anything while lines wait.
@@ -53,7 +55,7 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// How long the containers print, such as 20s or 5m.
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = config::duration)]
     pub duration: Duration,
     /// How many lines a second they print together.
     #[arg(long, value_name = "LINES", default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -188,7 +190,7 @@ fn tail(said: &str) -> String {
 fn configuration(dir: &Path, url: &str) -> String {
     let path = |rest: &str| serde_json::Value::from(dir.join(rest).to_string_lossy()).to_string();
     format!(
-        "data_dir: {}\n\
+        "data_dir: {}\nadmin: off\n\
          outputs:\n  demo: {{type: http, url: \"{url}\", compression: zstd}}\n\
          pipelines:\n  demo:\n    from:\n      files: {{paths: [{}, {}]}}\n      start: beginning\n    to: [demo]\n",
         path("data"),
@@ -227,36 +229,5 @@ impl Interrupts {
 
     fn any(&self) -> bool {
         self.count() > 0
-    }
-}
-
-/// A number with its unit: `500ms`, `20s`, `5m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..end].parse().map_err(|_| "write a number and its unit, such as 20s".to_owned())?;
-    let seconds = |unit: u64| number.checked_mul(unit).map(Duration::from_secs);
-    match &text[end..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => seconds(1),
-        "m" => seconds(60),
-        "h" => seconds(3600),
-        _ => return Err("write a number and its unit: ms, s, m or h, such as 20s".to_owned()),
-    }
-    .ok_or_else(|| "too long".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
-        for wrong in ["", "s", "20", "20 s", "-1s", "1.5s", "20d", "18446744073709551615h"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

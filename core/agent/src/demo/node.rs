@@ -16,8 +16,8 @@ use super::message::Text;
 const MIB: u64 = 1024 * 1024;
 /// Pods whose logs containerd writes.
 const PODS: usize = 5;
-/// The defaults of kubelet are 10 MiB, 5 files and 10 s; smaller here, so that a short run sees many rotations. A file is still there for
-/// some seconds after its rotation, as on a node.
+/// The defaults of kubelet are 10 MiB, 5 files and 10 s; smaller here, so that a short run sees many rotations.
+/// A file is still there for some seconds after its rotation, as on a node.
 const KUBELET: Limits = Limits { max_size: 4 * MIB, max_files: 5, interval: Duration::from_millis(1100) };
 /// Each way in which dockerd rotates.
 const DOCKER: [(&str, Options); 3] = [

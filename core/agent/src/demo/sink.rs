@@ -19,8 +19,8 @@ const MAX_UNPACKED_LEN: u64 = 512 * 1024 * 1024;
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Whether its records count as delivered. They may, although the answer says otherwise: a backend can fail after it has
-    /// stored them.
+    /// Whether its records count as delivered. They may, although the answer says otherwise: a backend can fail
+    /// after it has stored them.
     pub take: bool,
     /// How long the answer takes.
     pub delay: Duration,

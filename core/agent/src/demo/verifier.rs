@@ -1,7 +1,7 @@
 //! Counts, per stream, what was lost, repeated, out of order or damaged.
 //!
-//! Memory is bounded by [`MAX_STREAMS`] and [`MAX_RANGES`], not by what was delivered: a stream in order is one range of
-//! numbers, however long.
+//! Memory is bounded by [`MAX_STREAMS`] and [`MAX_RANGES`], not by what was delivered: a stream in order is one
+//! range of numbers, however long.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,0 +1,128 @@
+//! kill -9 at random moments, under load, rotations and a backend that sometimes fails: nothing is lost, and
+//! what is repeated is what promise 1 allows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringtail_agent::demo::Sink;
+use ringtail_agent::demo::container::{Container, Printer};
+use ringtail_agent::demo::cri::CriLog;
+use ringtail_agent::demo::dockerd::{DockerLog, Options};
+use ringtail_agent::demo::kubelet::{Kubelet, Limits};
+use ringtail_agent::demo::load::Load;
+use ringtail_agent::demo::message::Text;
+
+use crate::support::faults::{Faults, MAX_DELAY};
+use crate::support::program::Io;
+use crate::support::scene::{PATIENCE, Scene, settle, verdict};
+
+const KILLS: u32 = 20;
+/// Lines a second of each container.
+const RATE: u64 = 800;
+/// A position is written at most a second after its ack; the rest is for a busy machine.
+const WINDOW: Duration = Duration::from_millis(1000 + 500);
+/// Nothing may be deleted here: what the file system no longer holds is not promised.
+const KUBELET: Limits =
+    Limits { max_size: 512 * 1024, max_files: 1000, interval: Duration::from_millis(1100) };
+
+crate::support::on_both_backends! {
+    kill_under_load_loses_nothing;
+}
+
+fn kill_under_load_loses_nothing(io: Io) {
+    let seed = std::env::var("RINGTAIL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
+    println!("RINGTAIL_SEED={seed} repeats this run");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let faults = Faults::seeded(seed);
+    let policy = Arc::clone(&faults);
+    let sink = Arc::new(Sink::start(move || policy.reply()).expect("a sink"));
+    let scene = Scene::new(io);
+    let config = scene
+        .config()
+        .path(&scene.logs().join("pods/*/*/*.log"))
+        .path(&scene.logs().join("containers/*/*-json.log"))
+        .http("main", &sink.url(), "timeout: 5s, concurrency: 2,");
+
+    let (load, kubelet) = containers(&scene);
+    let history = History::follow(Arc::clone(&sink));
+    let mut allowed = 0;
+    for _ in 0..KILLS {
+        let mut agent = scene.start(&config);
+        thread::sleep(Duration::from_millis(random.u64(100..3_000)));
+        agent.must_live();
+        agent.kill();
+        allowed += history.delivered_within(WINDOW + MAX_DELAY);
+    }
+    let written = load.stop().expect("the containers print");
+    kubelet.stop().expect("kubelet rotates");
+    faults.over();
+    let agent = scene.start(&config);
+    settle(&sink, &written, PATIENCE);
+    agent.stop();
+
+    let verdict = verdict(&sink, &written);
+    let allowed = allowed + sink.taken_unacknowledged();
+    println!("{verdict}; {allowed} repeats allowed");
+    assert!(verdict.nothing_lost(), "seed {seed}: {verdict}");
+    assert!(verdict.repeated <= allowed, "seed {seed}: {verdict}; {allowed} repeats allowed");
+    assert!(verdict.written > 50_000 / 2, "there was a load: {verdict}");
+}
+
+fn containers(scene: &Scene) -> (Load, Kubelet) {
+    let mut containers: Vec<Box<dyn Printer>> = Vec::new();
+    let mut handles = Vec::new();
+    for pod in 0..2 {
+        let pods = scene.logs().join("pods");
+        let log = CriLog::create(&pods, &format!("ns_pod-{pod}_uid-{pod}"), "main").expect("a log");
+        handles.push(log.handle());
+        containers.push(Box::new(Container::new(&format!("pod-{pod}"), Text::Unicode, log)));
+    }
+    for (id, compress) in [("dplain", false), ("dgzip", true)] {
+        let options = Options { max_size: 512 * 1024, max_file: 1000, compress };
+        let log = DockerLog::create(&scene.logs().join("containers"), id, options).expect("a log");
+        containers.push(Box::new(Container::new(id, Text::Ascii, log)));
+    }
+    (Load::start(containers, RATE), Kubelet::start(handles, KUBELET))
+}
+
+/// How much had been delivered when.
+struct History {
+    samples: Arc<std::sync::Mutex<Vec<(Instant, u64)>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl History {
+    fn follow(sink: Arc<Sink>) -> Self {
+        let history = History { samples: Arc::default(), stop: Arc::default() };
+        let (samples, stop) = (Arc::clone(&history.samples), Arc::clone(&history.stop));
+        thread::spawn(move || {
+            while !stop.load(Relaxed) {
+                let now = (Instant::now(), sink.verifier().messages());
+                samples.lock().expect("no panic with the lock held").push(now);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        history
+    }
+
+    /// What was delivered in this time before now.
+    fn delivered_within(&self, time: Duration) -> u64 {
+        // A request that is being taken right now is sampled too.
+        thread::sleep(Duration::from_millis(50));
+        let samples = self.samples.lock().expect("no panic with the lock held");
+        let since = Instant::now() - time - Duration::from_millis(50);
+        let before = samples.iter().rev().find(|sample| sample.0 < since).map_or(0, |sample| sample.1);
+        samples.last().map_or(0, |sample| sample.1) - before
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}

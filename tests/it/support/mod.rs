@@ -1,0 +1,46 @@
+//! What the tests share.
+
+pub(crate) mod config;
+pub(crate) mod dockerd;
+pub(crate) mod faults;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod program;
+pub(crate) mod scene;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Waits until something holds, looking every few milliseconds; fails the test with what it waited for when it
+/// takes too long.
+#[track_caller]
+pub(crate) fn until(what: &str, at_most: Duration, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + at_most;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {at_most:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Names a part that cannot run on this machine. With `CI=true` it fails instead.
+#[track_caller]
+pub(crate) fn not_run(what: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "{what} cannot run: {why}");
+    // Unlike eprintln, this is shown for a test that passes.
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {what}: {why}");
+}
+
+/// Stamps a test, a function of [`program::Io`], onto both backends.
+macro_rules! on_both_backends {
+    ($($(#[$about:meta])* $test:ident;)*) => {
+        mod on_uring {
+            $($(#[$about])* #[test] fn $test() { $crate::support::program::with(
+                $crate::support::program::Io::Uring, stringify!($test), super::$test) })*
+        }
+        mod on_pread {
+            $($(#[$about])* #[test] fn $test() { $crate::support::program::with(
+                $crate::support::program::Io::Pread, stringify!($test), super::$test) })*
+        }
+    };
+}
+pub(crate) use on_both_backends;
