@@ -22,6 +22,7 @@ fn main() {
         Some("measure") => measure::run(&args[1..]),
         Some("serve") => server::serve(),
         Some("write") => slow::write(&args[1..]),
+        Some("slow") => slow::run(&args[1..]),
         // `cargo bench` passes `--bench`; a filter of criterion's groups is not for this bench.
         _ => compare(),
     }

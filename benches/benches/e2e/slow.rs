@@ -20,16 +20,28 @@ const SPAN: Duration = Duration::from_secs(10);
 /// One line in CRI's format.
 const LINE: &str = "2026-01-02T03:04:05.123456789Z stdout F GET /api/v1/items?page=2 200 1532 0.004 a message of usual length for a log line of a service\n";
 
+/// Files, and lines a second in each.
+const CASES: [(usize, usize); 3] = [(10_000, 0), (10, 1_000), (10_000, 1)];
+
 pub(crate) fn compare() {
     println!("slow files, to an ndjson file, for {} s", SPAN.as_secs());
     println!("  {:<40} {:>8} {:>9} {:>9}", "", "% core", "RSS MiB", "lines");
     for backend in ["pread", "uring"] {
-        for (files, per_second) in [(10_000, 0), (10, 1_000), (10_000, 1)] {
-            let (share, rss, lines) = measure(backend, files, per_second);
-            let what = format!("{backend}: {files} files, {per_second} lines/s each");
-            println!("  {what:<40} {:>7.2}% {rss:>9.0} {lines:>9}", 100.0 * share);
+        for (files, per_second) in CASES {
+            // A process of its own, as everywhere here.
+            let args = ["slow", backend, &files.to_string(), &per_second.to_string()];
+            let program = std::env::current_exe().expect("this program");
+            assert!(Command::new(program).args(args).status().expect("can be started").success());
         }
     }
+}
+
+/// `slow BACKEND FILES PER_SECOND`: one case.
+pub(crate) fn run(args: &[String]) {
+    let [backend, files, per_second] = args else { panic!("slow BACKEND FILES PER_SECOND") };
+    let (share, rss, lines) = measure(backend, files.parse().expect("n"), per_second.parse().expect("n"));
+    let what = format!("{backend}: {files} files, {per_second} lines/s each");
+    println!("  {what:<40} {:>7.2}% {rss:>9.0} {lines:>9}", 100.0 * share);
 }
 
 /// The share of a core, the resident MiB, and the lines delivered, while `files` grow by `per_second` lines each.

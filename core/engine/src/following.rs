@@ -60,6 +60,9 @@ impl Shard {
             // A row that knows its files as they once were would not know them again, even where no answer comes.
             self.sink.dirty.extend(&followed.cursors);
         }
+        if followed.lineage.holds_deleted() {
+            self.holding.insert(id);
+        }
         for change in changes {
             self.take_change(id, change);
         }

@@ -190,8 +190,9 @@ impl Shard {
     pub(crate) fn enforce_hold(&mut self, now: std::time::Duration) {
         let hold = self.parts.hold_deleted;
         let mut spare = hold.max_bytes;
-        let ids: Vec<LineageId> = self.lineages.keys().copied().collect();
-        for id in ids {
+        self.holding
+            .retain(|id| self.lineages.get(id).is_some_and(|followed| followed.lineage.holds_deleted()));
+        for id in self.holding.iter().copied().collect::<Vec<_>>() {
             let consumed = self.consumed(id);
             let Some(followed) = self.lineages.get_mut(&id) else { continue };
             let changes =

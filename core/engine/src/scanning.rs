@@ -1,6 +1,6 @@
 //! The scanner's thread: it lists, opens and recognises files, since any of that may block, and tells the shards.
 //!
-//! Limits: a look at everything every [`RESCAN_EVERY`]; in between the directories that inotify reports, not sooner than
+//! Limits: a look at everything every [`RESCAN_EVERY`], or [`RESCAN_BLIND`] where some directory cannot be watched; in between the directories that inotify reports, not sooner than
 //! [`GATHER`] after the first report, and never more often than a tenth of the time that looking takes.
 
 use std::path::Path;
@@ -15,8 +15,11 @@ use crate::following::hash_of;
 use crate::maps::{HashMap, HashSet};
 use crate::shard::{Message, Wish};
 
-/// How often everything is looked at, for what no watch tells.
-const RESCAN_EVERY: Duration = Duration::from_secs(2);
+/// How often everything is looked at, though watches tell what happens: they may be blind without saying so.
+const RESCAN_EVERY: Duration = Duration::from_secs(5);
+
+/// How often, where watches are known to be missing.
+const RESCAN_BLIND: Duration = Duration::from_secs(2);
 
 /// How long changes are gathered before a directory is listed.
 const GATHER: Duration = Duration::from_millis(10);
@@ -148,8 +151,9 @@ impl Scanning {
     fn look_at_all(&mut self, now: Duration) {
         self.dirty.clear();
         let listings = self.scanner.scan_all();
-        self.rescan_at = now + RESCAN_EVERY;
         self.report(listings);
+        let is_blind = self.watched.values().any(Option::is_none);
+        self.rescan_at = now + if is_blind { RESCAN_BLIND } else { RESCAN_EVERY };
     }
 
     fn look_at_dirty(&mut self) {

@@ -45,6 +45,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often files are looked at whose directory cannot be watched.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the lag is measured, which looks at every cursor.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
 /// What a shard is told.
 pub(crate) enum Message {
     /// The pipelines that run from now on, by the number of their spec.
@@ -157,6 +160,8 @@ pub(crate) struct Shard {
     pub(crate) unfinished: HashSet<(LineageId, ViewId)>,
     /// Lineages with more than one view.
     pub(crate) parted: HashSet<LineageId>,
+    /// Lineages with deleted files that are held.
+    pub(crate) holding: HashSet<LineageId>,
     /// Lineages whose directories cannot be watched.
     pub(crate) polled: HashSet<LineageId>,
     /// Pipelines whose first start the checkpoint does not know yet.
@@ -166,6 +171,7 @@ pub(crate) struct Shard {
     pub(crate) last_number: u64,
     pub(crate) ticked_at: Duration,
     pub(crate) polled_at: Duration,
+    measured_at: Duration,
     pub(crate) draining: bool,
     epoch: Epoch,
     scanned: bool,
@@ -211,7 +217,9 @@ impl Shard {
             finished: HashSet::default(),
             last_number: 0,
             ticked_at: Duration::ZERO,
+            holding: HashSet::default(),
             polled_at: Duration::ZERO,
+            measured_at: Duration::ZERO,
             draining: false,
             epoch: 0,
             scanned: false,
@@ -364,6 +372,9 @@ impl Shard {
             self.polled_at = now;
             self.poll();
             self.enforce_hold(now);
+        }
+        if now >= self.measured_at + MEASURE_EVERY {
+            self.measured_at = now;
             self.measure_lag();
         }
         self.write_positions();

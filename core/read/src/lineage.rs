@@ -243,6 +243,11 @@ impl Lineage {
         self.generations.iter().any(|known| known.number == generation && known.open.is_some())
     }
 
+    /// Whether deleted files are held for what was not read of them.
+    pub fn holds_deleted(&self) -> bool {
+        self.generations.iter().any(|known| matches!(known.fate, Fate::Deleted { .. }))
+    }
+
     /// Gives up deleted files that are held longer than `max_age` or, oldest first, beyond `spare` bytes, which it
     /// lowers by what it goes on holding: `hold_deleted`, over many lineages.
     pub fn enforce(
