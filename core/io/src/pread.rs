@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::lookout::{Lookout, deadline};
+use crate::lookout::{COALESCE, Lookout, deadline};
 use crate::pool::Pools;
 use crate::seam::{Backend, Event, Io, Read, ReadId};
 use crate::waker::{Bell, Waker};
@@ -36,7 +36,7 @@ impl Pread {
             queue: VecDeque::new(),
             pools: Pools::new(bell.clone()),
             bell,
-            lookout: Lookout::new(),
+            lookout: Lookout::new(COALESCE),
             cancelled: Vec::new(),
         })
     }

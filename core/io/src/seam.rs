@@ -36,7 +36,7 @@ pub trait Io: Send {
 
     /// Submits what is queued, waits until something completes, a change is seen, a [`Waker`] is called or `timeout`
     /// passes (zero: does not wait), and appends to `events`. Changes are coalesced: after a call that reported some,
-    /// the next ones come 10 ms later at the earliest, also when a call is waiting for something else.
+    /// the next ones come 50 ms later at the earliest, also when a call is waiting for something else.
     fn wait(&mut self, timeout: Duration, events: &mut Vec<Event>);
 
     /// Ends a present or the next [`Io::wait`] from any thread.

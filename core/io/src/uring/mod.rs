@@ -34,7 +34,7 @@ use rustix::io::Errno;
 
 pub use self::refusal::Refusal;
 use self::ring::Ring;
-use crate::lookout::{Lookout, deadline};
+use crate::lookout::{COALESCE, Lookout, deadline};
 use crate::pool::Pools;
 use crate::seam::{Backend, Event, Io, Read, ReadId};
 use crate::waker::{Bell, Waker};
@@ -122,7 +122,7 @@ impl Uring {
             cancelled: Vec::new(),
             pools: Pools::new(bell.clone()),
             bell,
-            lookout: Lookout::new(),
+            lookout: Lookout::new(COALESCE),
             bell_polled: false,
             changes_polled: false,
         })
