@@ -49,3 +49,21 @@ impl<T> fmt::Display for Outcome<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_lines_are_dropped_and_still_count_in_the_fingerprint() {
+        let history = |first: &str| {
+            let mut history = History::default();
+            history.note(Duration::ZERO, format_args!("{first}"));
+            (0..LINES).for_each(|line| history.note(Duration::ZERO, format_args!("{line}")));
+            history
+        };
+        let (one, other) = (history("one"), history("other"));
+        assert_eq!((one.lines().len(), one.lines()), (LINES, other.lines()));
+        assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+}
