@@ -16,9 +16,9 @@ use crate::checkpoint::{self, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
 use crate::maps::{HashMap, HashSet};
-use crate::row::{Key, Row, known_files};
+use crate::row::{Row, known_files};
 use crate::scanning::{Order, Scanning, ShardLink, shard_number};
-use crate::shard::{Message, Running, Shard, ShardParts};
+use crate::shard::{Message, RowsByLineage, Running, Shard, ShardParts};
 use crate::stats::{EngineStats, LostReason, Stats};
 
 /// How long the last commit of a stop may take beyond the deadline.
@@ -231,8 +231,7 @@ impl Engine {
     ) -> Result<(), StartError> {
         let slabs = SlabPool::new(&self.budget);
         let carries = CarryPool::new(&self.budget);
-        let mut rows = split_rows(restored, count);
-        for number in 0..count {
+        for (number, restored_rows) in split_rows(restored, count).into_iter().enumerate() {
             let (sender, messages) = unbounded();
             let (answer, answers) = unbounded();
             let (ready, started) = bounded(1);
@@ -245,7 +244,6 @@ impl Engine {
                     self.checkpointer.as_ref().map_or_else(CheckpointWriter::none, Checkpointer::writer);
                 let (hold_deleted, mode, was_reset) =
                     (self.config.hold_deleted, self.config.mode, restored.was_reset);
-                let restored = std::mem::take(&mut rows[number]);
                 move |io: Box<dyn Io>| ShardParts {
                     number,
                     io,
@@ -260,7 +258,7 @@ impl Engine {
                     answers: (ends.1, ends.2),
                     wishes,
                     checkpoint,
-                    restored,
+                    restored: restored_rows,
                     was_reset,
                     activity,
                 }
@@ -335,9 +333,8 @@ fn claim(row: &Row) -> Option<Claim> {
 }
 
 /// The rows of each shard's lineages.
-pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> {
-    let mut split: Vec<HashMap<Arc<Path>, Vec<(Key, Row)>>> =
-        (0..shards).map(|_| HashMap::default()).collect();
+pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<RowsByLineage> {
+    let mut split: Vec<RowsByLineage> = (0..shards).map(|_| HashMap::default()).collect();
     for (key, row) in &restored.rows {
         let shard = &mut split[shard_number(&key.lineage, shards)];
         shard.entry(key.lineage.clone()).or_default().push((key.clone(), row.clone()));

@@ -55,7 +55,7 @@ impl Shard {
             followed.shown = listing.shown.clone();
             followed.source = Arc::new(Source::from_path(&listing.shown));
         }
-        let changes = followed.lineage.apply(listing, now, |generation| consumed(generation));
+        let changes = followed.lineage.apply(listing, now, consumed);
         if !changes.is_empty() {
             // A row that knows its files as they once were would not know them again, even where no answer comes.
             self.sink.dirty.extend(&followed.cursors);

@@ -9,11 +9,12 @@ use ringtail_record::Position;
 
 use crate::checkpoint::Changes;
 use crate::cursor::Streams;
-use crate::maps::{HashMap, HashSet};
+use crate::maps::HashSet;
 use crate::names::{CursorId, LineageId};
 use crate::row::Row;
 use crate::shard::{Shard, Wish};
 use crate::sink::Cursor;
+use crate::stats::Lag;
 use crate::view::{Standing, View};
 
 impl Shard {
@@ -148,7 +149,7 @@ impl Shard {
 
     /// Publishes how far every output of every pipeline is behind.
     pub(crate) fn measure_lag(&self) {
-        let mut lag: HashMap<(Arc<str>, Arc<str>), u64> = HashMap::default();
+        let mut lag = Lag::default();
         for cursor in self.sink.cursors.values() {
             let behind = self.behind(cursor);
             *lag.entry((cursor.key.pipeline.clone(), cursor.key.output.clone())).or_default() += behind;
@@ -195,8 +196,7 @@ impl Shard {
         for id in self.holding.iter().copied().collect::<Vec<_>>() {
             let consumed = self.consumed(id);
             let Some(followed) = self.lineages.get_mut(&id) else { continue };
-            let changes =
-                followed.lineage.enforce(hold.max_age, &mut spare, now, |generation| consumed(generation));
+            let changes = followed.lineage.enforce(hold.max_age, &mut spare, now, consumed);
             for change in changes {
                 self.take_change(id, change);
                 self.changed(id);

@@ -90,6 +90,9 @@ pub(crate) enum Wish {
 /// An output's answer to a batch.
 pub(crate) type Answer = (BatchId, Outcome);
 
+/// What the last run left of each lineage.
+pub(crate) type RowsByLineage = HashMap<Arc<Path>, Vec<(Key, Row)>>;
+
 /// Everything a shard is made of that others made.
 pub(crate) struct ShardParts {
     pub(crate) number: usize,
@@ -106,7 +109,7 @@ pub(crate) struct ShardParts {
     pub(crate) wishes: Sender<Wish>,
     pub(crate) checkpoint: CheckpointWriter,
     /// Rows of the last run for lineages that belong to this shard.
-    pub(crate) restored: HashMap<Arc<Path>, Vec<(Key, Row)>>,
+    pub(crate) restored: RowsByLineage,
     /// The last run's positions are lost: `start` is overruled, everything present is read from its beginning.
     pub(crate) was_reset: bool,
     pub(crate) activity: Arc<Activity>,

@@ -120,10 +120,10 @@ impl Sink {
             Outcome::Delivered | Outcome::Lost(Lost::Refused | Lost::Dropped) => {}
         }
         for id in cursors {
-            if let Some(cursor) = self.cursors.get_mut(&id) {
-                if cursor.progress.answered(batch) {
-                    self.dirty.insert(id);
-                }
+            if let Some(cursor) = self.cursors.get_mut(&id)
+                && cursor.progress.answered(batch)
+            {
+                self.dirty.insert(id);
             }
         }
     }

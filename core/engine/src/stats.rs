@@ -56,14 +56,17 @@ pub(crate) struct PipelineStats {
     pub(crate) malformed_lines: Count,
 }
 
+/// Unread and unanswered bytes by pipeline and output.
+pub(crate) type Lag = HashMap<(Arc<str>, Arc<str>), u64>;
+
 /// Counts of one engine.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) lost: [Count; LostReason::ALL.len()],
     pub(crate) checkpoint_resets: Count,
     pipelines: Mutex<HashMap<Arc<str>, Arc<PipelineStats>>>,
-    /// Unread and unanswered bytes by shard, pipeline and output.
-    lag: Mutex<HashMap<(usize, Arc<str>, Arc<str>), u64>>,
+    /// By shard.
+    lag: Mutex<HashMap<usize, Lag>>,
 }
 
 impl Stats {
@@ -77,10 +80,8 @@ impl Stats {
         pipelines.entry(name.clone()).or_default().clone()
     }
 
-    pub(crate) fn set_lag(&self, shard: usize, lag: HashMap<(Arc<str>, Arc<str>), u64>) {
-        let mut all = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(owner, ..), _| *owner != shard);
-        all.extend(lag.into_iter().map(|((pipeline, output), bytes)| ((shard, pipeline, output), bytes)));
+    pub(crate) fn set_lag(&self, shard: usize, lag: Lag) {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, lag);
     }
 
     pub(crate) fn pipelines(&self) -> Vec<PipelineSnapshot> {
@@ -97,7 +98,7 @@ impl Stats {
     pub(crate) fn lag(&self) -> Vec<LagSnapshot> {
         let all = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums: HashMap<(&str, &str), u64> = HashMap::default();
-        for ((_, pipeline, output), bytes) in all.iter() {
+        for ((pipeline, output), bytes) in all.values().flatten() {
             *sums.entry((pipeline, output)).or_default() += bytes;
         }
         let lag = |((pipeline, output), bytes): ((&str, &str), u64)| LagSnapshot {

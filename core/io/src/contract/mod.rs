@@ -68,7 +68,7 @@ on_every_backend! {
     a_wait_lasts_as_long_as_it_was_asked_to
     a_waker_ends_the_present_or_the_next_wait_once
     a_waker_ends_a_wait_of_another_thread
-    writes_are_reported_once_a_file_and_not_more_often_than_every_10_ms
+    writes_are_reported_once_a_file_and_no_sooner_than_they_have_gathered
     writes_to_an_unlinked_file_are_reported
     truncation_is_reported
     nothing_is_reported_after_unwatch
