@@ -1,8 +1,6 @@
 //! A shard's positions: rows for the checkpoint, claims for the scanner, lag for the operator, and the end of
 //! lineages that are gone.
 
-use std::sync::Arc;
-
 use ringtail_parse::Format;
 use ringtail_read::Claim;
 use ringtail_record::Position;
