@@ -74,12 +74,14 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(world: &World, number: usize) -> Self {
+    pub(super) fn new(world: &World, number: usize, faulty: bool) -> Self {
         let kind = [Kind::Cri, Kind::Docker, Kind::Raw][pick(world, 3)];
         let numbered = Rotation::Numbered { compress: pick(world, 2) == 0 };
         let rotation = match kind {
             Kind::Cri => Rotation::Kubelet,
             Kind::Docker => numbered,
+            // Where looks fail, a truncation may stay unseen for long.
+            Kind::Raw if faulty => numbered,
             Kind::Raw => [Rotation::CopyTruncate, numbered, Rotation::Kubelet][pick(world, 3)],
         };
         let path = PathBuf::from(match kind {

@@ -24,7 +24,7 @@ use ringtail_io::sim::World;
 use run::Run;
 
 /// Seeds of a usual test run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 150;
 
 fn seeds() -> Range<u64> {
     let Ok(wanted) = std::env::var("RINGTAIL_SIM_SEEDS") else { return 0..SEEDS };
@@ -51,4 +51,16 @@ fn simulate(seed: u64) {
 #[test]
 fn nothing_is_lost_nothing_comes_out_of_order_and_only_what_may_is_repeated() {
     seeds().for_each(simulate);
+}
+
+/// Without this a seed would report nothing.
+#[test]
+fn a_seed_decides_everything() {
+    let fingerprint = |seed| {
+        let world = World::new(seed);
+        Run::new(&world).play();
+        world.fingerprint()
+    };
+    assert_eq!(fingerprint(3), fingerprint(3));
+    assert_ne!(fingerprint(3), fingerprint(4));
 }

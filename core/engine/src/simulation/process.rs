@@ -58,7 +58,7 @@ impl Process {
         size: Size,
         pipelines: Vec<Pipeline>,
     ) -> Result<Process, CheckpointError> {
-        let (checkpoint, restored) = open(world)?;
+        let (checkpoint, restored) = open_or_reset(world)?;
         for (key, row) in &restored.rows {
             world.note(format_args!("restored {} {}: {row:?}", key.output, key.lineage.display()));
         }
@@ -203,6 +203,19 @@ impl Process {
 
     fn tell_all(&self, message: impl Fn() -> Message) {
         self.links.iter().for_each(|link| link.tell(message()));
+    }
+}
+
+/// As the engine does, but what is damaged is not kept. Only a power cut before the first commit leaves damage: after
+/// that the ledger would miss what was kept.
+fn open_or_reset(world: &World) -> Result<(Checkpoint, Restored), CheckpointError> {
+    match open(world) {
+        Err(CheckpointError::Damaged(why)) => {
+            world.note(format_args!("the checkpoint is damaged: {why}"));
+            world.unlink(CHECKPOINT).expect("it was just opened");
+            open(world).map(|(checkpoint, restored)| (checkpoint, Restored { was_reset: true, ..restored }))
+        }
+        opened => opened,
     }
 }
 

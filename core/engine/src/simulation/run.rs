@@ -14,6 +14,7 @@ use super::backend::{Backend, Message};
 use super::container::{Container, parse, pick, text};
 use super::ledger::Ledger;
 use super::process::{Process, Size};
+use crate::checkpoint::CheckpointError;
 use crate::config::{BatchLimits, Pipeline, PipelineOutput};
 
 /// Things that happen in a run.
@@ -36,6 +37,7 @@ pub(super) struct Run {
     holding: Vec<bool>,
     ledger: Ledger,
     process: Option<Process>,
+    is_faulty: bool,
 }
 
 impl Run {
@@ -55,7 +57,17 @@ impl Run {
         };
         let backends: Vec<_> = (0..1 + pick(world, 2)).map(backend).collect();
         world.note(format_args!("{size:?}, {batch:?}, {backends:?}, answers in order: {in_order}"));
-        let containers = (0..1 + pick(world, 3)).map(|number| Container::new(world, number)).collect();
+        let faulty = pick(world, 2) == 0;
+        if faulty {
+            // Not yet: looks that fail, reads that the scanner needs to know who a file is, inode numbers used again.
+            let faults = world.random_faults();
+            let (open_error, stat_error, read_dir_error, missed_entry) = (0.0, 0.0, 0.0, 0.0);
+            let (read_error, broken_file, inode_reuse) = (0.0, 0.0, 0.0);
+            let looks = Faults { open_error, stat_error, read_dir_error, missed_entry, ..faults };
+            world.set_faults(Faults { read_error, broken_file, inode_reuse, ..looks });
+        }
+        let containers =
+            (0..1 + pick(world, 3)).map(|number| Container::new(world, number, faulty)).collect();
         Run {
             world: world.clone(),
             size,
@@ -63,8 +75,9 @@ impl Run {
             containers,
             holding: vec![false; backends.len()],
             backends,
-            ledger: Ledger::new(in_order),
+            ledger: Ledger::new(in_order && !faulty),
             process: None,
+            is_faulty: faulty,
         }
     }
 
@@ -107,8 +120,12 @@ impl Run {
 
     fn start(&mut self) {
         if self.process.is_none() {
-            let process = Process::start(&self.world, self.size, self.pipelines());
-            self.process = Some(process.expect("the checkpoint is whole"));
+            match Process::start(&self.world, self.size, self.pipelines()) {
+                Ok(process) => self.process = Some(process),
+                // Its storage fails now: somebody starts it again.
+                Err(CheckpointError::Unusable(_)) if self.is_faulty => {}
+                Err(error) => panic!("the checkpoint: {error}"),
+            }
         }
     }
 
@@ -131,6 +148,10 @@ impl Run {
 
     /// A clean stop: what was read is delivered and answered, all is kept.
     fn stop(&mut self) {
+        if self.is_faulty {
+            // Files that cannot be read hold a stop up to its deadline; then it is no clean one.
+            return self.end_hard();
+        }
         let Some(process) = &mut self.process else { return };
         process.drain();
         self.holding.fill(false);
@@ -268,6 +289,7 @@ impl Run {
 
     /// From now on nothing goes wrong, and nothing is written.
     fn calm(&mut self) {
+        self.is_faulty = false;
         self.world.set_faults(Faults::none());
         self.world.heal();
         self.holding.fill(false);
