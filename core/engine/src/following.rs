@@ -136,8 +136,9 @@ impl Shard {
                 shown: listing.shown.clone(),
                 source: Arc::new(Source::from_path(&listing.shown)),
                 specs: Vec::new(),
-                views: Vec::new(),
-                cursors: Vec::new(),
+                // Most lineages have one of each for ever, and `Vec` would begin with room for four.
+                views: Vec::with_capacity(1),
+                cursors: Vec::with_capacity(1),
                 directories: HashSet::default(),
                 polled: false,
                 active_at: Duration::ZERO,

@@ -62,7 +62,8 @@ impl Lineage {
             gone: false,
             turn: 0,
             newest_since: Duration::ZERO,
-            generations: Vec::new(),
+            // Ten thousand idle logs have one each, and `Vec` would begin with room for four.
+            generations: Vec::with_capacity(1),
             floor: 0,
             released: Vec::new(),
         }

@@ -141,7 +141,7 @@ impl Tracked {
             specs: Vec::new(),
             at_start,
             next: 0,
-            files: Vec::new(),
+            files: Vec::with_capacity(1),
             orphans: Vec::new(),
             claims: Vec::new(),
             dir_version: 0,
