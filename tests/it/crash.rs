@@ -14,11 +14,13 @@ use ringtail_agent::demo::kubelet::{Kubelet, Limits};
 use ringtail_agent::demo::load::Load;
 use ringtail_agent::demo::message::Text;
 
+use crate::support::all;
 use crate::support::faults::{Faults, MAX_DELAY};
 use crate::support::program::Io;
 use crate::support::scene::{PATIENCE, Scene, settle, verdict};
 
 const KILLS: u32 = 20;
+const KILLS_OF_ALL: u32 = 300;
 /// Lines a second of each container.
 const RATE: u64 = 800;
 /// A position is written at most a second after its ack; the rest is for a busy machine.
@@ -51,7 +53,7 @@ fn kill_under_load_loses_nothing(io: Io) {
     let (load, kubelet) = containers(&scene);
     let history = History::follow(Arc::clone(&sink));
     let mut allowed = 0;
-    for _ in 0..KILLS {
+    for _ in 0..if all() { KILLS_OF_ALL } else { KILLS } {
         let mut agent = scene.start(&config);
         thread::sleep(Duration::from_millis(random.u64(100..3_000)));
         agent.must_live();

@@ -22,12 +22,24 @@ pub(crate) fn until(what: &str, at_most: Duration, mut holds: impl FnMut() -> bo
     }
 }
 
-/// Names a part that cannot run on this machine. With `CI=true` it fails instead.
+/// Names a part that cannot run on this machine: in the file that `RINGTAIL_NOT_RUN` names, which who runs all
+/// tests shows and, with `CI=true`, takes for a failure; without that file here.
 #[track_caller]
 pub(crate) fn not_run(what: &str, why: &str) {
-    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "{what} cannot run: {why}");
-    // Unlike eprintln, this is shown for a test that passes.
-    let _ = writeln!(std::io::stderr(), "NOT RUN: {what}: {why}");
+    let told = format!("{what}: {why}\n");
+    match std::env::var_os("RINGTAIL_NOT_RUN") {
+        Some(path) => scene::append(path.as_ref(), told.as_bytes()),
+        None => {
+            assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "cannot run: {told}");
+            // Unlike eprintln, this is shown for a test that passes.
+            let _ = write!(std::io::stderr(), "NOT RUN: {told}");
+        }
+    }
+}
+
+/// Whether what takes longer is to run, too.
+pub(crate) fn all() -> bool {
+    std::env::var_os("RINGTAIL_TEST_ALL").is_some()
 }
 
 /// Stamps a test, a function of [`program::Io`], onto both backends.
