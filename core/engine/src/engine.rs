@@ -12,7 +12,7 @@ use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
 use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
 
 use crate::activity::Activity;
-use crate::checkpoint::{self, CheckpointError, Restored};
+use crate::checkpoint::{self, Changes, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
 use crate::maps::{HashMap, HashSet};
@@ -92,7 +92,7 @@ impl Engine {
     /// and is no error.
     pub fn start(config: EngineConfig, pipelines: Vec<Pipeline>) -> Result<Engine, StartError> {
         check_patterns(&pipelines)?;
-        let (checkpointer, restored) = open_checkpoint(&config)?;
+        let (checkpointer, restored) = open_checkpoint(&config, &pipelines)?;
         let budget = Budget::new(config.memory);
         let stats = Arc::new(Stats::default());
         stats.checkpoint_resets.add(restored.was_reset.into());
@@ -303,12 +303,12 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // Without `stop`: as after a kill, but for the threads.
-        if let Some((orders, waker, _)) = self.scanner.take() {
-            if orders.send(Order::Stop).is_ok() {
-                waker.wake();
-            }
-            self.end_shards();
+        if let Some((orders, waker, _)) = self.scanner.take()
+            && orders.send(Order::Stop).is_ok()
+        {
+            waker.wake();
         }
+        self.end_shards();
     }
 }
 
@@ -342,11 +342,21 @@ pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<RowsByLineag
     split
 }
 
-fn open_checkpoint(config: &EngineConfig) -> Result<(Option<Checkpointer>, Restored), StartError> {
+fn open_checkpoint(
+    config: &EngineConfig,
+    pipelines: &[Pipeline],
+) -> Result<(Option<Checkpointer>, Restored), StartError> {
     let Some(data_dir) = &config.data_dir else { return Ok((None, Restored::default())) };
     let path = data_dir.join(checkpoint::FILE_NAME);
     let failed = |error| StartError::Checkpoint(path.clone(), error);
-    let (open, restored) = checkpoint::open_or_reset(data_dir).map_err(failed)?;
+    let (open, mut restored) = checkpoint::open_or_reset(data_dir).map_err(failed)?;
+    if restored.was_reset {
+        // Before anything else: should this start be killed, the next one must not take the empty checkpoint for a
+        // first start, where `start: end` would skip what was not delivered.
+        restored.pipelines = pipelines.iter().map(|pipeline| pipeline.name.as_str().into()).collect();
+        let started = Changes { pipelines: restored.pipelines.clone(), ..Changes::default() };
+        open.commit(&started).map_err(failed)?;
+    }
     let again = path.clone();
     let reopen = Box::new(move || checkpoint::open_file(&again).map(|(checkpoint, _)| checkpoint));
     let checkpointer = Checkpointer::start(open, reopen).map_err(StartError::Thread)?;

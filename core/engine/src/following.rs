@@ -9,6 +9,7 @@ use ringtail_read::{Change, Lineage, Listing, LostReason as ReadLost, Start, Tai
 use ringtail_record::{Position, Source};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::checkpoint::Changes;
 use crate::cursor::Progress;
 use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
@@ -21,6 +22,23 @@ use crate::view::{Lens, Phase, Standing, View};
 
 /// An output without credit for this long leaves its siblings' view, so that they go on.
 const PART_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a view that gave its carries up waits before it reads again what was in them.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(1);
+
+/// How long a cursor whose batch was given back waits before it is read for again.
+const RESEND_AFTER: Duration = Duration::from_secs(1);
+
+/// Which view a cursor may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Join {
+    /// Any that stands where it stands.
+    Shared,
+    /// As `Shared`, but it begins in the middle of a line, whose rest is not wanted.
+    MidLine,
+    /// Only one of cursors of the same output and lane: the others are not to wait for it.
+    Apart,
+}
 
 /// The number by which a lineage chooses its shard and its lanes; stable over restarts.
 pub(crate) fn hash_of(lineage: &Path) -> u64 {
@@ -45,7 +63,7 @@ impl Shard {
         let now = self.now();
         let id = match self.by_path.get(&listing.lineage) {
             Some(id) => *id,
-            None if listing.files.is_empty() && self.restored(&listing.lineage).is_empty() => return,
+            None if !self.concerns(listing) => return,
             None => self.follow(listing),
         };
         let consumed = self.consumed(id);
@@ -67,8 +85,32 @@ impl Shard {
             self.take_change(id, change);
         }
         self.watch(id, listing);
-        self.reconcile(id);
+        self.reconcile(id, listing.files.is_empty());
+        self.drop_vanished(id, listing);
         self.changed(id);
+    }
+
+    /// Whether a lineage that is not followed has to be: a running pipeline wants it, or had a position in it when
+    /// its files vanished, which may be a loss to count.
+    fn concerns(&self, listing: &Listing) -> bool {
+        let runs = |key: &Key| self.pipelines.values().any(|running| running.name == key.pipeline);
+        match listing.files.is_empty() {
+            true => self.restored(&listing.lineage).iter().any(|(key, _)| runs(key)),
+            false => !listing.specs.is_empty(),
+        }
+    }
+
+    /// Ends a lineage whose files vanished while the agent was down: what that lost was counted just now, and its
+    /// rows must not count it again at the next start.
+    fn drop_vanished(&mut self, id: LineageId, listing: &Listing) {
+        let Some(followed) = self.lineages.get(&id) else { return };
+        if !listing.files.is_empty() || !followed.cursors.is_empty() || followed.lineage.holds_deleted() {
+            return;
+        }
+        let rows = self.parts.restored.remove(&listing.lineage).unwrap_or_default();
+        let rows = rows.into_iter().map(|(key, _)| (key, None)).collect();
+        self.parts.checkpoint.write(Changes { rows, ..Changes::default() });
+        self.forget_lineage(id);
     }
 
     /// What a listing or a read told about a lineage.
@@ -140,7 +182,6 @@ impl Shard {
                 views: Vec::with_capacity(1),
                 cursors: Vec::with_capacity(1),
                 directories: HashSet::default(),
-                polled: false,
                 active_at: Duration::ZERO,
             },
         );
@@ -157,8 +198,9 @@ impl Shard {
         for path in paths {
             all &= self.watches.follow(&mut *self.parts.io, path, id);
         }
-        followed.polled = !all;
-        if all {
+        // A deleted file has no name to be told by, and may still be written to.
+        let is_told = all && !followed.lineage.holds_deleted();
+        if is_told {
             self.polled.remove(&id)
         } else {
             self.polled.insert(id)
@@ -167,10 +209,7 @@ impl Shard {
 
     /// A directory watch ended: its files are polled until a listing says more.
     pub(crate) fn unwatched(&mut self, id: LineageId) {
-        if let Some(followed) = self.lineages.get_mut(&id) {
-            followed.polled = true;
-            self.polled.insert(id);
-        }
+        self.polled.insert(id);
         self.changed(id);
     }
 
@@ -180,17 +219,28 @@ impl Shard {
         polled.into_iter().for_each(|id| self.changed(id));
     }
 
-    /// Gives a lineage the cursors that its pipelines want, and takes away the others.
-    fn reconcile(&mut self, id: LineageId) {
+    /// Gives a lineage the cursors that its pipelines want, and takes away the others. A lineage without files is wanted
+    /// by nobody's patterns: there, whoever has a cursor keeps it, to read what is held.
+    fn reconcile(&mut self, id: LineageId, is_gone: bool) {
         let Some(followed) = self.lineages.get(&id) else { return };
-        let wanted: Vec<Arc<Running>> =
-            followed.specs.iter().filter_map(|spec| self.pipelines.get(spec)).cloned().collect();
+        if followed.specs.iter().any(|spec| !self.pipelines.contains_key(spec)) {
+            // A scan that was under way when the pipelines changed: the next one tells.
+            return;
+        }
+        let owned = |running: &Running| {
+            let cursors = followed.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
+            cursors.into_iter().any(|cursor| cursor.key.pipeline == running.name)
+        };
+        let wanted: Vec<Arc<Running>> = match is_gone {
+            true => self.pipelines.values().filter(|running| owned(running)).cloned().collect(),
+            false => followed.specs.iter().filter_map(|spec| self.pipelines.get(spec)).cloned().collect(),
+        };
         for cursor in followed.cursors.clone() {
             let is_wanted = self.sink.cursors.get(&cursor).is_none_or(|cursor| {
-                cursor.view.is_none()
-                    || wanted.iter().any(|running| {
-                        running.name == cursor.key.pipeline && running.outputs.contains(&cursor.key.output)
-                    })
+                let names = |running: &Arc<Running>| {
+                    running.name == cursor.key.pipeline && running.outputs.contains(&cursor.key.output)
+                };
+                cursor.view.is_none() || wanted.iter().any(names)
             });
             if !is_wanted {
                 self.detach(cursor);
@@ -229,20 +279,23 @@ impl Shard {
                 return;
             }
             let stood = self.leave_view(id, cursor_id);
-            return self.join_view(id, cursor_id, lens, stood, false);
+            self.join_view(id, cursor_id, lens, stood, Join::Shared);
+            return;
         }
         let Some((stood, tail, mid_line)) = self.origin(id, running, &key) else { return };
         let cursor_id = CursorId(self.number());
         let progress = Progress::new(stood.streams, tail);
         let stats = running.stats.clone();
-        let cursor = Cursor { key, lineage: id, view: None, outbox, lane, progress, stats, stood };
+        let counts = output == 0;
+        let cursor = Cursor { key, lineage: id, view: None, outbox, lane, progress, stats, counts, stood };
         self.sink.cursors.insert(cursor_id, cursor);
         // Written at once: otherwise a restart before the first answer would begin somewhere else.
         self.sink.dirty.insert(cursor_id);
         if let Some(followed) = self.lineages.get_mut(&id) {
             followed.cursors.push(cursor_id);
         }
-        self.join_view(id, cursor_id, lens, stood, mid_line);
+        let how = if mid_line { Join::MidLine } else { Join::Shared };
+        self.join_view(id, cursor_id, lens, stood, how);
     }
 
     /// Where a new cursor begins: where the last run left it, or where the pipeline says. The last value tells
@@ -260,7 +313,8 @@ impl Shard {
         }
         let lineage = &self.lineages.get(&id)?.lineage;
         // `start` concerns what is there when a pipeline starts for the first time.
-        let overruled = self.parts.was_reset || running.has_started || !lineage.at_start();
+        let has_started = running.has_started || self.started.contains(&running.name);
+        let overruled = self.parts.was_reset || has_started || !lineage.at_start();
         let start = if overruled { Start::Beginning } else { running.config.start };
         let (generation, offset) = lineage.begin(start)?;
         let mid_line = start != Start::Beginning && offset > 0;
@@ -268,43 +322,66 @@ impl Shard {
         Some((standing, Default::default(), mid_line))
     }
 
-    /// Puts a cursor into the view that stands where it stands, or into a new one.
+    /// Puts a cursor into the view that stands where it stands, or into a new one, whose number comes back.
     fn join_view(
         &mut self,
         id: LineageId,
         cursor_id: CursorId,
         lens: Lens,
         standing: Standing,
-        mid_line: bool,
-    ) {
+        how: Join,
+    ) -> Option<ViewId> {
         let number = ViewId(self.number());
         let mut view = View::new(number, lens, standing, &self.parts.carries);
-        if mid_line {
+        if how == Join::MidLine {
             // From the byte before: if that is a newline, the line to discard is empty.
             view.place.offset -= 1;
             view.discards_line = true;
         }
-        let Some(followed) = self.lineages.get_mut(&id) else { return };
-        let fits = |known: &&mut View| {
-            let same_begin = known.place == view.place && known.discards_line == view.discards_line;
-            known.stands_with(&view)
-                || (same_begin && known.lens == lens && known.skip == view.skip && known.half_line.is_none())
+        let cursors = &self.sink.cursors;
+        let lane = |id: &CursorId| cursors.get(id).map(|cursor| (cursor.outbox, cursor.lane));
+        let own_lane = lane(&cursor_id);
+        let followed = self.lineages.get_mut(&id)?;
+        let fits = |known: &View| {
+            let allowed = how != Join::Apart || known.cursors.iter().all(|other| lane(other) == own_lane);
+            allowed && (known.stands_with(&view) || known.begins_with(&view))
         };
-        let joined = match followed.views.iter_mut().find(fits) {
-            Some(known) => known,
-            None => {
-                followed.views.push(view);
-                self.ready.push_back((id, number));
-                if followed.views.len() > 1 {
-                    self.parted.insert(id);
-                }
-                let last = followed.views.len() - 1;
-                &mut followed.views[last]
+        let at = followed.views.iter().position(fits).unwrap_or_else(|| {
+            followed.views.push(view);
+            self.ready.push_back((id, number));
+            if followed.views.len() > 1 {
+                self.parted.insert(id);
             }
-        };
+            followed.views.len() - 1
+        });
+        let joined = &mut followed.views[at];
         joined.cursors.push(cursor_id);
+        let joined = joined.id;
         if let Some(cursor) = self.sink.cursors.get_mut(&cursor_id) {
-            cursor.view = Some(joined.id);
+            cursor.view = Some(joined);
+        }
+        (joined == number).then_some(number)
+    }
+
+    /// An output gave batches of a cursor back and will not deliver them: what was not answered is read again, a little
+    /// later, since an output that is being replaced gives back at once whatever it gets.
+    pub(crate) fn rewind(&mut self, cursor_id: CursorId, now: Duration) {
+        let Some(cursor) = self.sink.cursors.get(&cursor_id) else { return };
+        let (id, view_id, tail) = (cursor.lineage, cursor.view, cursor.progress.tail());
+        let standing = self.standing(cursor);
+        let lens = view_id.and_then(|view| self.view_mut(id, view)).map(|view| view.lens);
+        self.leave_view(id, cursor_id);
+        if let Some(cursor) = self.sink.cursors.get_mut(&cursor_id) {
+            cursor.progress = Progress::new(standing.streams, tail);
+            cursor.stood = standing;
+        }
+        self.sink.dirty.insert(cursor_id);
+        let Some(lens) = lens else { return };
+        let fresh = self.join_view(id, cursor_id, lens, standing, Join::Apart);
+        if let Some(view) = fresh.and_then(|view| self.view_mut(id, view)) {
+            view.phase = Phase::AtEnd;
+            let view = view.id;
+            self.timers.push((now + RESEND_AFTER, id, view));
         }
     }
 
@@ -349,26 +426,22 @@ impl Shard {
     /// Bytes that were written to a file after its view had gone on are read by a view of their own. They come after
     /// what was written to the next file, and no position waits for them: the order is lost, the bytes are not.
     fn read_late(&mut self, id: LineageId, generation: u32, from: u64, to: u64) {
-        let number = ViewId(self.number());
-        let Some(followed) = self.lineages.get_mut(&id) else { return };
+        let Shard { lineages, parts, last_number, ready, .. } = self;
+        let Some(followed) = lineages.get_mut(&id) else { return };
         let mut late = Vec::new();
         for view in
             followed.views.iter().filter(|view| view.until.is_none() && view.place.generation > generation)
         {
             let streams = [Position { generation, offset: from }; 3];
             let standing = Standing { streams, format: view.decoder.format() };
-            let mut fresh = View::new(number, view.lens, standing, &self.parts.carries);
+            *last_number += 1;
+            let mut fresh = View::new(ViewId(*last_number), view.lens, standing, &parts.carries);
             fresh.cursors.clone_from(&view.cursors);
             fresh.until = Some(Position { generation, offset: to });
             late.push(fresh);
         }
-        for mut view in late {
-            view.id = ViewId(self.number());
-            self.ready.push_back((id, view.id));
-            if let Some(followed) = self.lineages.get_mut(&id) {
-                followed.views.push(view);
-            }
-        }
+        ready.extend(late.iter().map(|view| (id, view.id)));
+        followed.views.extend(late);
     }
 
     /// Outputs that have been without credit for a while, though siblings have some, leave the common view.
@@ -390,42 +463,8 @@ impl Shard {
             let lens = view.lens;
             for cursor in slow {
                 let stood = self.leave_view(id, cursor);
-                self.join_parted(id, cursor, lens, stood);
+                self.join_view(id, cursor, lens, stood, Join::Apart);
             }
-        }
-    }
-
-    /// As `join_view`, but never back into the view that still has credit.
-    fn join_parted(&mut self, id: LineageId, cursor_id: CursorId, lens: Lens, standing: Standing) {
-        let outbox = self.sink.cursors.get(&cursor_id).map(|cursor| (cursor.outbox, cursor.lane));
-        let number = ViewId(self.number());
-        let Some(followed) = self.lineages.get_mut(&id) else { return };
-        let cursors = &self.sink.cursors;
-        let same_outbox = |view: &View| {
-            view.cursors
-                .iter()
-                .all(|known| cursors.get(known).map(|cursor| (cursor.outbox, cursor.lane)) == outbox)
-        };
-        let fresh = View::new(number, lens, standing, &self.parts.carries);
-        let at = followed
-            .views
-            .iter()
-            .position(|view| same_outbox(view) && view.skip == standing.streams && view.place == fresh.place);
-        let view = match at {
-            Some(at) => &mut followed.views[at],
-            None => {
-                followed.views.push(fresh);
-                let last = followed.views.len() - 1;
-                let view = &mut followed.views[last];
-                view.phase = Phase::Stalled;
-                self.stalled.push((id, number));
-                self.parted.insert(id);
-                view
-            }
-        };
-        view.cursors.push(cursor_id);
-        if let Some(cursor) = self.sink.cursors.get_mut(&cursor_id) {
-            cursor.view = Some(view.id);
         }
     }
 
@@ -461,7 +500,8 @@ impl Shard {
 
     /// Takes the carries of the view that has been idle longest, other than `but`: what it held is read again.
     pub(crate) fn forget_longest_idle(&mut self, but: ViewId) {
-        let Shard { unfinished, lineages, .. } = self;
+        let now = self.now();
+        let Shard { unfinished, lineages, timers, .. } = self;
         let held = unfinished.iter().filter(|(_, view)| *view != but).filter_map(|(id, view_id)| {
             let views = &lineages.get(id)?.views;
             let view = views.iter().find(|known| known.id == *view_id && known.phase != Phase::Reading)?;
@@ -472,6 +512,8 @@ impl Shard {
         if let Some((followed, at)) = find(lineages, id, view_id) {
             let stands = followed.views[at].stands();
             followed.views[at].forget(stands);
+            // It reads again what it gave up once there may be memory.
+            timers.push((now + FORGOTTEN_FOR, id, view_id));
         }
     }
 }

@@ -77,7 +77,7 @@ impl Shard {
     }
 
     /// Nothing more can be read from the file that a view is in.
-    fn give_up(&mut self, id: LineageId, view_id: ViewId) {
+    pub(crate) fn give_up(&mut self, id: LineageId, view_id: ViewId) {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &followed.views[at];
         let lost = followed.lineage.give_up(view.place.generation, view.read_at());

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringtail_memory::{CarryPool, Frozen};
+use ringtail_io::Waker;
+use ringtail_memory::{CarryPool, Credit, Frozen};
 use ringtail_parse::Decoded;
 use ringtail_record::{Acks, Batch, BatchId, Outlet, Position, Receipt, Record, Sealed, Source};
 
@@ -60,7 +61,18 @@ struct Open {
 }
 
 impl Outbox {
-    pub(crate) fn new(outlet: Arc<dyn Outlet>, limits: BatchLimits, acks: Arc<dyn Acks>) -> Self {
+    pub(crate) fn new(
+        outlet: Arc<dyn Outlet>,
+        limits: BatchLimits,
+        acks: Arc<dyn Acks>,
+        waker: &Waker,
+    ) -> Self {
+        let wake = || {
+            let waker = waker.clone();
+            move || waker.wake()
+        };
+        outlet.credit().on_release(wake());
+        (0..outlet.lanes().max(1)).for_each(|lane| outlet.queue_credit(lane).on_release(wake()));
         let lanes = (0..outlet.lanes().max(1)).map(|_| Lane::default()).collect();
         Outbox { outlet, limits, lanes, acks }
     }
@@ -152,6 +164,11 @@ impl Outbox {
     /// Lets slabs go that open and waiting batches pin: small ones are copied out, larger ones sealed.
     pub(crate) fn relieve(&mut self, carries: &CarryPool) {
         for lane in 0..self.lanes.len() {
+            // What cannot be copied stays as it is; there will be less of it when the output has answered.
+            for waiting in &mut self.lanes[lane].waiting {
+                let is_pinning = waiting.batch.buffers().len() > 1;
+                let _ = if is_pinning { waiting.batch.copy_out(carries) } else { Ok(()) };
+            }
             let Some(open) = &mut self.lanes[lane].open else { continue };
             if open.batch.body_bytes() >= COPY_OUT_BYTES || open.batch.copy_out(carries).is_err() {
                 self.seal(lane);
@@ -170,8 +187,13 @@ impl Outbox {
         let state = &mut self.lanes[lane];
         while let Some(front) = state.waiting.front() {
             // A batch larger than the whole share would wait for ever: it takes all there is.
-            let take = |credit: &ringtail_memory::Credit| credit.take(front.wire_bytes.min(credit.limit()));
-            let Some((credit, queued)) = take(self.outlet.credit()).zip(take(queue_credit)) else { break };
+            let bytes = |credit: &Credit| front.wire_bytes.min(credit.limit());
+            // Asked for first: a credit taken and given back would wake everybody who waits for it, us included.
+            if !queue_credit.has(bytes(queue_credit)) {
+                break;
+            }
+            let Some(credit) = self.outlet.credit().take(bytes(self.outlet.credit())) else { break };
+            let Some(queued) = queue_credit.take(bytes(queue_credit)) else { break };
             let Some(Open { id, batch, cursors, .. }) = state.waiting.pop_front() else { break };
             unanswered.insert(id, cursors);
             let receipt = Receipt::new(id, self.acks.clone());

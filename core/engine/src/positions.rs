@@ -1,8 +1,10 @@
 //! A shard's positions: rows for the checkpoint, claims for the scanner, lag for the operator, and the end of
 //! lineages that are gone.
 
+use std::time::Duration;
+
 use ringtail_parse::Format;
-use ringtail_read::Claim;
+use ringtail_read::{Claim, Next};
 use ringtail_record::Position;
 
 use crate::checkpoint::Changes;
@@ -10,10 +12,13 @@ use crate::cursor::Streams;
 use crate::maps::HashSet;
 use crate::names::{CursorId, LineageId};
 use crate::row::Row;
-use crate::shard::{Shard, Wish};
+use crate::shard::{Followed, Shard, Wish};
 use crate::sink::Cursor;
 use crate::stats::Lag;
-use crate::view::{Standing, View};
+use crate::view::{Phase, Standing, View};
+
+/// Wishes that may wait for the scanner before hints to it are left out.
+const MOST_HINTS: usize = 50_000;
 
 impl Shard {
     /// Sends the rows of all cursors that moved, and what follows from where they stand now.
@@ -39,10 +44,18 @@ impl Shard {
         }
     }
 
+    /// Forgets a cursor whose pipeline is gone, but not where it stood: the pipeline may come back.
     fn forget_cursor(&mut self, id: CursorId) {
-        let lineage = self.sink.cursors.remove(&id).map(|cursor| cursor.lineage);
-        if let Some(followed) = lineage.and_then(|lineage| self.lineages.get_mut(&lineage)) {
-            followed.cursors.retain(|known| *known != id);
+        let Some(cursor) = self.sink.cursors.get(&id) else { return };
+        let row = self.row(cursor);
+        let Some(Cursor { key, lineage, .. }) = self.sink.cursors.remove(&id) else { return };
+        let rows = self.parts.restored.entry(key.lineage.clone()).or_default();
+        rows.retain(|(known, _)| *known != key);
+        rows.push((key, row));
+        let Some(followed) = self.lineages.get_mut(&lineage) else { return };
+        followed.cursors.retain(|known| *known != id);
+        if followed.cursors.is_empty() {
+            self.forget_lineage(lineage);
         }
     }
 
@@ -52,9 +65,14 @@ impl Shard {
     }
 
     fn row(&self, cursor: &Cursor) -> Row {
-        let standing = Standing { streams: self.position(cursor), format: self.format(cursor) };
+        let standing = self.standing(cursor);
         let files = self.lineages.get(&cursor.lineage).map(|followed| followed.lineage.records());
         Row { standing, tail: cursor.progress.tail(), files: files.unwrap_or_default() }
+    }
+
+    /// From where a restart would go on for a cursor, and in which format.
+    pub(crate) fn standing(&self, cursor: &Cursor) -> Standing {
+        Standing { streams: self.position(cursor), format: self.format(cursor) }
     }
 
     /// From where a restart would go on for a cursor.
@@ -74,8 +92,10 @@ impl Shard {
 
     /// The smallest position that a restart would read from.
     fn oldest(&self, id: LineageId) -> Option<Position> {
-        let cursors = self.lineages.get(&id)?.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
-        cursors.flat_map(|cursor| self.position(cursor)).min()
+        let followed = self.lineages.get(&id)?;
+        let cursors = followed.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
+        let late = followed.views.iter().filter(|view| view.until.is_some()).map(|view| view.place);
+        cursors.flat_map(|cursor| self.position(cursor)).chain(late).min()
     }
 
     /// Lets go of the files that nothing will read from again.
@@ -107,24 +127,40 @@ impl Shard {
         self.ask(Wish::Claims(followed.path.clone(), vec![claim]));
     }
 
-    /// Asks the scanner for something.
+    /// Asks the scanner for something. What only helps it is left out while it does not listen: a mount may hang.
     pub(crate) fn ask(&self, wish: Wish) {
+        let is_hint = matches!(wish, Wish::Claims(..) | Wish::Reopen(..));
+        if is_hint && self.parts.wishes.len() >= MOST_HINTS {
+            return;
+        }
+
         // The scanner ends after all shards; an error means that it panicked, which was told.
         let _ = self.parts.wishes.send(wish);
     }
 
-    /// Forgets lineages whose files are gone, read and answered.
-    pub(crate) fn sweep_finished(&mut self) {
+    /// Forgets lineages whose files are gone, read by every view, and answered.
+    pub(crate) fn sweep_finished(&mut self, now: Duration) {
         for id in std::mem::take(&mut self.finished) {
-            let Some(followed) = self.lineages.get(&id) else { continue };
-            let cursors = followed.cursors.clone();
+            let Some(followed) = self.lineages.get_mut(&id) else { continue };
+            let Followed { lineage, views, cursors, .. } = followed;
+            let is_read = views.iter().all(|view| {
+                let next = lineage.next(view.place.generation, view.read_at(), now);
+                view.phase == Phase::AtEnd && matches!(next, Next::Finished)
+            });
+            if !is_read {
+                // Something came after all, or another view is behind: whoever is last says so again.
+                continue;
+            }
             let is_clear =
                 |id: &CursorId| self.sink.cursors.get(id).is_none_or(|cursor| cursor.progress.is_clear());
             if !cursors.iter().all(is_clear) {
                 self.finished.insert(id);
                 continue;
             }
+            let (cursors, path) = (cursors.clone(), followed.path.clone());
+            let rows = self.parts.restored.remove(&path).unwrap_or_default();
             let mut changes = Changes::default();
+            changes.rows.extend(rows.into_iter().map(|(key, _)| (key, None)));
             for cursor in cursors {
                 self.sink.dirty.remove(&cursor);
                 if let Some(cursor) = self.sink.cursors.remove(&cursor) {
@@ -136,12 +172,12 @@ impl Shard {
         }
     }
 
-    fn forget_lineage(&mut self, id: LineageId) {
+    /// Follows a lineage no longer; its rows stay as they are.
+    pub(crate) fn forget_lineage(&mut self, id: LineageId) {
         let Some(followed) = self.lineages.remove(&id) else { return };
         self.ask(Wish::Forget(followed.path.clone()));
         self.by_path.remove(&followed.path);
         self.polled.remove(&id);
-        self.parts.restored.remove(&followed.path);
         self.watches.keep_only(&mut *self.parts.io, id, &HashSet::default(), &followed.directories);
     }
 
@@ -175,18 +211,23 @@ impl Shard {
         let reading: HashSet<LineageId> = self.flights.values().map(|flight| flight.lineage).collect();
         let mut idle: Vec<_> = self.lineages.iter().filter(|(id, _)| !reading.contains(id)).collect();
         idle.sort_by_key(|(_, followed)| followed.active_at);
-        let idle: Vec<LineageId> = idle.into_iter().take(wanted).map(|(id, _)| *id).collect();
+        let idle: Vec<LineageId> = idle.into_iter().map(|(id, _)| *id).collect();
+        let mut left = wanted;
         for id in idle {
+            if left == 0 {
+                return;
+            }
             let Some(followed) = self.lineages.get_mut(&id) else { continue };
             let numbers: Vec<u32> = followed.lineage.generations().iter().map(|file| file.number).collect();
             for number in numbers {
-                followed.lineage.close(number);
+                // Many have none open: only what was really closed makes room.
+                left = left.saturating_sub(usize::from(followed.lineage.close(number)));
             }
         }
     }
 
     /// Gives deleted files up that pass `hold_deleted`.
-    pub(crate) fn enforce_hold(&mut self, now: std::time::Duration) {
+    pub(crate) fn enforce_hold(&mut self, now: Duration) {
         let hold = self.parts.hold_deleted;
         let mut spare = hold.max_bytes;
         self.holding

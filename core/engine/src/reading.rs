@@ -24,6 +24,9 @@ use crate::view::{Phase, View};
 /// How long a file that could not be read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Where the end is the end, a file that fails this often in a row is given up.
+const MOST_FAILURES: u32 = 3;
+
 /// The error of a read that was cancelled, on Linux.
 const ECANCELED: i32 = 125;
 
@@ -62,6 +65,10 @@ impl Shard {
     pub(crate) fn wake_timed(&mut self, now: Duration) {
         let due: Vec<_> = self.timers.extract_if(.., |(at, ..)| *at <= now).collect();
         for (_, lineage, view) in due {
+            // What was the end then may not be it any more: a deleted file has no events.
+            if let Some(followed) = self.lineages.get_mut(&lineage) {
+                followed.lineage.wake(None);
+            }
             self.requeue(lineage, view, Phase::AtEnd);
         }
     }
@@ -98,10 +105,10 @@ impl Shard {
             return;
         }
         if view.until.is_some_and(|until| view.place >= until) {
-            return self.drop_view(id, view_id);
+            return self.end_late(id, view_id, now);
         }
         match followed.lineage.next(view.place.generation, view.read_at(), now) {
-            Next::Advance { .. } | Next::Finished if view.until.is_some() => self.drop_view(id, view_id),
+            Next::Advance { .. } | Next::Finished if view.until.is_some() => self.end_late(id, view_id, now),
             Next::Read { file, size_hint, turn, .. } => {
                 if size_hint > SMALL_READ as u64 {
                     view.size = ReadSize::Large;
@@ -128,6 +135,12 @@ impl Shard {
         }
     }
 
+    /// The late bytes of a file have been read: nothing follows them.
+    fn end_late(&mut self, id: LineageId, view_id: ViewId, now: Duration) {
+        self.flush_view(id, view_id, LineEnd::EndOfFile, now);
+        self.drop_view(id, view_id);
+    }
+
     /// At the end for now. When the end is the end, unfinished lines are delivered.
     fn at_rest(&mut self, id: LineageId, view: ViewId) {
         if self.parts.mode == Mode::Once {
@@ -141,9 +154,10 @@ impl Shard {
         let view = &mut followed.views[at];
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
         let (size, room) = match view.size {
-            _ if file.gz => (ReadSize::Small, self.buffers.small().map(|region| (region, 0))),
-            ReadSize::Small => (ReadSize::Small, self.buffers.small().map(|region| (region, 0))),
-            ReadSize::Large => (ReadSize::Large, self.buffers.large(half_line)),
+            ReadSize::Large if !file.gz => (ReadSize::Large, self.buffers.large(half_line)),
+            ReadSize::Large | ReadSize::Small => {
+                (ReadSize::Small, self.buffers.small().map(|region| (region, 0)))
+            }
         };
         let Ok((buf, in_buf)) = room else {
             view.phase = Phase::Stalled;
@@ -157,9 +171,9 @@ impl Shard {
             false => view.read_at(),
         };
         view.phase = Phase::Reading;
+        let generation = view.place.generation;
         let read_id = self.number();
         self.large_in_flight += usize::from(size == ReadSize::Large);
-        let generation = self.view_mut(id, view_id).map_or(0, |view| view.place.generation);
         self.flights
             .insert(read_id, Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn });
         self.parts.io.read(Read { id: read_id, file: file.file.clone(), offset, buf, at: in_buf });
@@ -190,6 +204,7 @@ impl Shard {
             }
             Ok(n) if flight.gz => self.inflate(id, view_id, &flight, read, n),
             Ok(n) => {
+                let n = self.clamp(id, view_id, n);
                 self.adapt(id, view_id, flight.size, n);
                 self.take_bytes(id, view_id, flight.size, read, n);
             }
@@ -198,6 +213,13 @@ impl Shard {
                 self.failed(id, view_id, &error);
             }
         }
+    }
+
+    /// Of `n` bytes read, those that a view for late bytes is to deliver.
+    fn clamp(&mut self, id: LineageId, view_id: ViewId, n: usize) -> usize {
+        let Some(view) = self.view_mut(id, view_id) else { return n };
+        let left = view.until.map(|until| until.offset.saturating_sub(view.read_at()));
+        left.and_then(|left| usize::try_from(left).ok()).map_or(n, |left| left.min(n))
     }
 
     /// A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
@@ -232,6 +254,8 @@ impl Shard {
         self.sink.relieve(now, &self.parts.carries);
         self.forget_longest_idle(view_id);
         if let Some(view) = self.view_mut(id, view_id) {
+            // An inflater cannot go back: it begins anew where the view stands.
+            view.gz = None;
             view.phase = Phase::Stalled;
             self.stalled.push((id, view_id));
         }
@@ -244,6 +268,7 @@ impl Shard {
         followed.active_at = now;
         let view = &mut followed.views[at];
         view.fed_at = now;
+        view.failures = 0;
         if view.discards_line && !view.discard_line(&mut chunk) {
             self.ready.push_back((id, view_id));
             return;
@@ -287,9 +312,10 @@ impl Shard {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &mut followed.views[at];
         let table = &mut self.table;
-        self.sink.count(&view.cursors, table, read);
-        self.parts.stats.lose(LostReason::MaxLine, table.lost_line_bytes);
-        self.parts.stats.lose(LostReason::MaxRecord, table.lost_record_bytes);
+        if self.sink.count(&view.cursors, table, read) {
+            self.parts.stats.lose(LostReason::MaxLine, table.lost_line_bytes);
+            self.parts.stats.lose(LostReason::MaxRecord, table.lost_record_bytes);
+        }
         let joined: Vec<Frozen> = table.joined.drain(..).map(Frozen::from).collect();
         let (source, records, tail) = (&followed.source, &table.records, view.tail);
         let delivery = Delivery { generation, source, chunk, joined: &joined, records, tail };
@@ -301,7 +327,11 @@ impl Shard {
 
     /// Delivers what is unfinished in a view: the half line as `why` says, and the open partials.
     pub(crate) fn flush_view(&mut self, id: LineageId, view_id: ViewId, why: LineEnd, now: Duration) {
-        self.flush_line(id, view_id, why, now);
+        if self.flush_line(id, view_id, why, now).is_err() {
+            // It stays among the unfinished, and is tried again.
+            self.unfinished.insert((id, view_id));
+            return;
+        }
         for stream in Stream::ALL {
             let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
             let Ok(empty) = self.buffers.packed(&[], &[]) else { return };
@@ -314,19 +344,29 @@ impl Shard {
     }
 
     /// Delivers the half line of a view, if it is one that may be delivered.
-    fn flush_line(&mut self, id: LineageId, view_id: ViewId, why: LineEnd, now: Duration) {
+    /// Without memory nothing happens, and it says so.
+    fn flush_line(
+        &mut self,
+        id: LineageId,
+        view_id: ViewId,
+        why: LineEnd,
+        now: Duration,
+    ) -> Result<(), NoMemory> {
         let wall_ns = self.parts.clock.wall_ns();
-        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return Ok(()) };
         let view = &mut followed.views[at];
         if !view.is_unfinished() {
-            return;
+            return Ok(());
         }
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
-        let Ok(mut chunk) = self.buffers.packed(half_line, &[]) else { return };
+        let mut chunk = self.buffers.packed(half_line, &[])?;
         let before = view.stands();
         self.table.clear();
         let flushed = view.decoder.flush_line(chunk.bytes_mut(), view.place, wall_ns, &mut self.table, why);
-        let Ok(consumed) = flushed else { return view.forget(before) };
+        let Ok(consumed) = flushed else {
+            view.forget(before);
+            return Err(NoMemory);
+        };
         if consumed > 0 {
             view.half_line = None;
         }
@@ -334,6 +374,7 @@ impl Shard {
         view.drop_known(&mut self.table, generation);
         view.place.offset += consumed as u64;
         self.deliver(id, view_id, generation, &chunk.freeze(consumed), 0, now);
+        Ok(())
     }
 
     /// Delivers what has been unfinished for longer than `flush_after`.
@@ -368,12 +409,13 @@ impl Shard {
     /// Leaves a file for the next one: its last line has ended, newline or not; open partials go on.
     fn advance(&mut self, id: LineageId, view_id: ViewId, generation: u32, offset: u64) {
         let now = self.now();
-        if self.view_mut(id, view_id).is_some_and(|view| view.half_line.is_some()) {
-            self.flush_line(id, view_id, LineEnd::EndOfFile, now);
+        if self.flush_line(id, view_id, LineEnd::EndOfFile, now).is_err() {
+            return self.stall_without_memory(id, view_id);
         }
         let Some(view) = self.view_mut(id, view_id) else { return };
         view.place = ringtail_record::Position { generation, offset };
         view.half_line = None;
+        view.discards_line = false;
         view.gz = None;
         self.ready.push_back((id, view_id));
     }
@@ -385,10 +427,15 @@ impl Shard {
         if error.raw_os_error() != Some(ECANCELED) {
             tracing::warn!(file = %followed.path.display(), %error, "cannot read a log file; trying again");
         }
-        if let Some(view) = self.view_mut(id, view_id) {
-            view.phase = Phase::AtEnd;
-            self.timers.push((now + RETRY_AFTER, id, view_id));
+        let once = self.parts.mode == Mode::Once;
+        let Some(view) = self.view_mut(id, view_id) else { return };
+        view.phase = Phase::AtEnd;
+        view.failures += 1;
+        if once && view.failures > MOST_FAILURES {
+            view.phase = Phase::Ready;
+            return self.give_up(id, view_id);
         }
+        self.timers.push((now + RETRY_AFTER, id, view_id));
     }
 }
 

@@ -126,8 +126,6 @@ pub(crate) struct Followed {
     pub(crate) specs: Vec<u32>,
     pub(crate) views: Vec<View>,
     pub(crate) cursors: Vec<CursorId>,
-    /// Its directory cannot be watched.
-    pub(crate) polled: bool,
     /// Where its files lie.
     pub(crate) directories: HashSet<PathBuf>,
     /// When something of it was last read.
@@ -167,7 +165,9 @@ pub(crate) struct Shard {
     pub(crate) holding: HashSet<LineageId>,
     /// Lineages whose directories cannot be watched.
     pub(crate) polled: HashSet<LineageId>,
-    /// Pipelines whose first start the checkpoint does not know yet.
+    /// Pipelines that had their first start in this run.
+    pub(crate) started: HashSet<Arc<str>>,
+    /// Those of them that the checkpoint does not know yet.
     pub(crate) first_starts: HashSet<Arc<str>>,
     /// Lineages whose files are gone and read.
     pub(crate) finished: HashSet<LineageId>,
@@ -199,11 +199,12 @@ impl Acks for Answers {
 
 impl Shard {
     pub(crate) fn new(parts: ShardParts) -> Self {
-        let acks = Arc::new(Answers { sender: parts.answers.0.clone(), waker: parts.io.waker() });
+        let waker = parts.io.waker();
+        let acks = Arc::new(Answers { sender: parts.answers.0.clone(), waker: waker.clone() });
         Shard {
             buffers: Buffers::new(parts.slabs.clone(), parts.carries.clone()),
             table: Table::default(),
-            sink: Sink::new(acks),
+            sink: Sink::new(acks, waker),
             pipelines: HashMap::default(),
             lineages: HashMap::default(),
             by_path: HashMap::default(),
@@ -216,6 +217,7 @@ impl Shard {
             unfinished: HashSet::default(),
             parted: HashSet::default(),
             polled: HashSet::default(),
+            started: HashSet::default(),
             first_starts: HashSet::default(),
             finished: HashSet::default(),
             last_number: 0,
@@ -292,6 +294,7 @@ impl Shard {
                 Message::Scanned => self.scanned(),
                 Message::Drain(epoch) => (self.epoch, self.draining) = (epoch, true),
                 Message::Stop => {
+                    self.take_answers();
                     self.all_dirty();
                     self.write_positions();
                     self.stopped = true;
@@ -301,13 +304,16 @@ impl Shard {
     }
 
     fn take_answers(&mut self) {
-        let mut any = false;
+        let (mut any, now) = (false, self.now());
         while let Ok((batch, outcome)) = self.parts.answers.1.try_recv() {
             any = true;
-            self.sink.settle(batch, outcome);
+            let returned = self.sink.settle(batch, outcome);
+            // An output that ends with the agent gives back what it could not deliver: it comes after the restart.
+            if !self.draining {
+                returned.into_iter().for_each(|cursor| self.rewind(cursor, now));
+            }
         }
         if any {
-            let now = self.now();
             self.sink.flush(now, false);
             self.wake_stalled();
         }
@@ -353,7 +359,9 @@ impl Shard {
     fn scanned(&mut self) {
         self.scanned = true;
         let new = self.pipelines.values().filter(|running| !running.has_started);
-        self.first_starts.extend(new.map(|running| running.name.clone()));
+        let new: Vec<Arc<str>> = new.map(|running| running.name.clone()).collect();
+        self.started.extend(new.iter().cloned());
+        self.first_starts.extend(new);
     }
 
     fn opened(&mut self, lineage: &Path, generation: u32, file: Arc<OpenFile>, identity: Identity) {
@@ -381,7 +389,7 @@ impl Shard {
             self.measure_lag();
         }
         self.write_positions();
-        self.sweep_finished();
+        self.sweep_finished(now);
         if self.ready.is_empty() && self.flights.is_empty() && self.sink.is_clear() {
             self.buffers.release();
             self.parts.slabs.trim(0);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringtail_io::Waker;
 use ringtail_memory::CarryPool;
 use ringtail_parse::Table;
 use ringtail_record::{Acks, BatchId, Lost, Outcome};
@@ -26,6 +27,8 @@ pub(crate) struct Cursor {
     pub(crate) lane: usize,
     pub(crate) progress: Progress,
     pub(crate) stats: Arc<PipelineStats>,
+    /// Whether what is read for it counts as its pipeline's: so for one output of each pipeline.
+    pub(crate) counts: bool,
     /// Where the view stood when this cursor left it for good.
     pub(crate) stood: Standing,
 }
@@ -38,10 +41,11 @@ pub(crate) struct Sink {
     /// Cursors whose position may have moved since the last checkpoint.
     pub(crate) dirty: HashSet<CursorId>,
     acks: Arc<dyn Acks>,
+    waker: Waker,
 }
 
 impl Sink {
-    pub(crate) fn new(acks: Arc<dyn Acks>) -> Self {
+    pub(crate) fn new(acks: Arc<dyn Acks>, waker: Waker) -> Self {
         Sink {
             cursors: HashMap::default(),
             outboxes: Vec::new(),
@@ -49,6 +53,7 @@ impl Sink {
             last_batch: 0,
             dirty: HashSet::default(),
             acks,
+            waker,
         }
     }
 
@@ -59,7 +64,8 @@ impl Sink {
         {
             return known;
         }
-        self.outboxes.push(Outbox::new(output.outlet.clone(), output.batch, self.acks.clone()));
+        let waker = self.waker.clone();
+        self.outboxes.push(Outbox::new(output.outlet.clone(), output.batch, self.acks.clone(), &waker));
         self.outboxes.len() - 1
     }
 
@@ -79,19 +85,16 @@ impl Sink {
         }
     }
 
-    /// Counts what a view of `cursors` decoded, once per pipeline. `read`: bytes from the file.
-    pub(crate) fn count(&self, cursors: &[CursorId], table: &Table, read: u64) {
-        let mut last: Option<&Arc<PipelineStats>> = None;
-        for cursor in cursors.iter().filter_map(|id| self.cursors.get(id)) {
-            // The cursors of a pipeline were attached together and stand together.
-            if last.is_some_and(|last| Arc::ptr_eq(last, &cursor.stats)) {
-                continue;
-            }
-            last = Some(&cursor.stats);
+    /// Counts what a view of `cursors` decoded. `read`: bytes from the file. Says whether it counted for anybody.
+    pub(crate) fn count(&self, cursors: &[CursorId], table: &Table, read: u64) -> bool {
+        let mut counted = false;
+        for cursor in cursors.iter().filter_map(|id| self.cursors.get(id)).filter(|cursor| cursor.counts) {
+            counted = true;
             cursor.stats.read_bytes.add(read);
             cursor.stats.records.add(table.records.len() as u64);
             cursor.stats.malformed_lines.add(table.malformed_lines);
         }
+        counted
     }
 
     /// Seals what is due, or all, and hands over what there is credit for.
@@ -112,11 +115,11 @@ impl Sink {
         self.outboxes[cursor.outbox].blocked_since(cursor.lane)
     }
 
-    /// An output answered. What was returned stays unanswered: its cursors do not move any more.
-    pub(crate) fn settle(&mut self, batch: BatchId, outcome: Outcome) {
-        let Some(cursors) = self.unanswered.remove(&batch) else { return };
+    /// An output answered. The cursors of a batch that it gave back come back: they stay where they are.
+    pub(crate) fn settle(&mut self, batch: BatchId, outcome: Outcome) -> Vec<CursorId> {
+        let Some(cursors) = self.unanswered.remove(&batch) else { return Vec::new() };
         match outcome {
-            Outcome::Returned => return,
+            Outcome::Returned => return cursors,
             Outcome::Delivered | Outcome::Lost(Lost::Refused | Lost::Dropped) => {}
         }
         for id in cursors {
@@ -126,6 +129,7 @@ impl Sink {
                 self.dirty.insert(id);
             }
         }
+        Vec::new()
     }
 
     /// Lets slabs go that batches pin.

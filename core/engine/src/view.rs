@@ -62,6 +62,8 @@ pub(crate) struct View {
     pub(crate) size: ReadSize,
     pub(crate) gz: Option<GzProgress>,
     pub(crate) tail: (u32, Tail),
+    /// Reads that failed in a row.
+    pub(crate) failures: u32,
     /// When bytes last came.
     pub(crate) fed_at: Duration,
 }
@@ -89,6 +91,7 @@ impl View {
             size: ReadSize::Small,
             gz: None,
             tail: Default::default(),
+            failures: 0,
             fed_at: Duration::ZERO,
         }
     }
@@ -117,6 +120,16 @@ impl View {
             && self.lens == other.lens
             && self.place == other.place
             && self.positions() == other.positions()
+    }
+
+    /// Whether another view begins where this one began, and has read nothing since.
+    pub(crate) fn begins_with(&self, fresh: &View) -> bool {
+        self.until.is_none()
+            && self.half_line.is_none()
+            && self.lens == fresh.lens
+            && self.place == fresh.place
+            && self.skip == fresh.skip
+            && self.discards_line == fresh.discards_line
     }
 
     /// The next byte to read.

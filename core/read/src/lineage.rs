@@ -186,11 +186,19 @@ impl Lineage {
         }
         match (self.successor(at + 1), known.fate) {
             (Some(successor), _) if self.is_ready(successor, now) => {
-                self.generations[at].left = Some(offset);
+                // The slowest of its readers counts: what comes later is told to all.
+                let left = self.generations[at].left;
+                self.generations[at].left = Some(left.map_or(offset, |left| left.min(offset)));
                 self.onward(at + 1)
             }
             (Some(_), _) => Next::Wait { until: Some(self.newest_since + GRACE) },
-            (None, Fate::Deleted { since }) if now >= since + LINGER => Next::Finished,
+            (None, Fate::Deleted { since }) if now >= since + LINGER && self.gone => Next::Finished,
+            (None, Fate::Deleted { since }) if now >= since + LINGER => {
+                // Drained; its rotated siblings are still there, and so is the lineage.
+                self.generations[at].open = None;
+                self.generations[at].fate = Fate::Gone;
+                Next::Wait { until: None }
+            }
             (None, Fate::Deleted { since }) => Next::Wait { until: Some(since + LINGER) },
             (None, _) => Next::Wait { until: None },
         }
@@ -217,6 +225,8 @@ impl Lineage {
 
     /// An event says that a generation, or all (`None`), may have grown: what was found at its end counts no more.
     pub fn wake(&mut self, generation: Option<u32>) {
+        // A read that was asked for before the event may have ended before what it tells of.
+        self.turn += 1;
         for known in &mut self.generations {
             if generation.is_none_or(|number| number == known.number) {
                 known.ended = None;
