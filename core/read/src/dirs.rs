@@ -89,10 +89,10 @@ impl Dirs {
                 let settled =
                     stat.modified_ns != 0 && dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
                 let due = (scan ^ stat.ino).is_multiple_of(RELIST_EVERY);
-                dir.looked = scan;
                 if stat != dir.stat || !settled || due {
                     return self.list(path);
                 }
+                dir.looked = scan;
             }
             None => return self.list(path),
         }

@@ -1,5 +1,7 @@
 //! One look at a lineage's directory: which files are there, and whether any of them changed.
 
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +46,24 @@ pub(crate) struct Seen {
     pub(crate) stat: Stat,
 }
 
+/// Why a look says nothing.
+pub(crate) enum Unclear {
+    /// The directory changes while it is being looked at.
+    Moving,
+    /// Something in it could not be asked: no answer, not a "no".
+    Failed(Trouble),
+}
+
+impl Unclear {
+    /// That `path` could not be asked. A name that is not there any more was renamed since it was seen.
+    pub(crate) fn of(path: &Arc<Path>, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Unclear::Moving,
+            _ => Unclear::Failed((path.clone(), error)),
+        }
+    }
+}
+
 impl Look<'_> {
     /// Whether no file of an unchanged directory changed: the quick way through a quiet scan. Since no name changed, an
     /// open file can be asked instead of its path, which is four times as fast.
@@ -67,28 +87,39 @@ impl Look<'_> {
     }
 
     /// The lineage's files, oldest first, each once.
-    pub(crate) fn observe(&mut self, tracked: &Tracked, dirs: &mut Dirs, version: u64) -> Vec<Seen> {
+    pub(crate) fn observe(
+        &mut self,
+        tracked: &Tracked,
+        dirs: &mut Dirs,
+        version: u64,
+    ) -> Result<Vec<Seen>, Unclear> {
         let mut seen = Vec::new();
         if version == 0 {
-            return seen;
+            return Ok(seen);
         }
-        if let Ok(dir) = dirs.look(&tracked.dir) {
-            for name in dir.siblings(&tracked.base) {
-                let Some(sibling) = sibling(bytes(name)) else { continue };
-                seen.extend(self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix)));
-            }
+        let dir = dirs.look(&tracked.dir).map_err(|error| Unclear::of(&tracked.dir, error))?;
+        let mut names: Vec<&OsStr> = dir.siblings(&tracked.base).map(OsString::as_os_str).collect();
+        // A listing may leave a name out while others are renamed; the name itself is asked too.
+        let known = tracked.files.iter().filter_map(|known| known.path.file_name());
+        names.extend(known.filter(|name| !dir.has(name)));
+        for name in names {
+            let Some(sibling) = sibling(bytes(name)).filter(|sibling| sibling.base == bytes(&tracked.base))
+            else {
+                continue;
+            };
+            seen.extend(self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix))?);
         }
         // Of a rotated name and its `.gz`, the plain one first.
         seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
         let last = Suffix::Number(0);
         sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
         let gz = bytes(&tracked.base).ends_with(b".gz");
-        seen.extend(self.see(tracked, tracked.key.to_path_buf(), gz, None));
+        seen.extend(self.see(tracked, tracked.key.to_path_buf(), gz, None)?);
         let mut ids = std::collections::HashSet::new();
         let mut unique: Vec<Seen> =
             seen.into_iter().rev().filter(|s| ids.insert((s.stat.dev, s.stat.ino))).collect();
         unique.reverse();
-        unique
+        Ok(unique)
     }
 
     fn see(
@@ -97,11 +128,17 @@ impl Look<'_> {
         path: std::path::PathBuf,
         gz: bool,
         suffix: Option<Suffix>,
-    ) -> Option<Seen> {
+    ) -> Result<Option<Seen>, Unclear> {
         *self.stats += 1;
-        let stat = self.fs.stat(&path).ok().filter(|stat| stat.kind == Kind::File)?;
         let known = tracked.files.iter().find(|known| *known.path == *path);
         let path = known.map_or_else(|| path.into(), |known| known.path.clone());
-        Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat })
+        match self.fs.stat(&path) {
+            Ok(stat) if stat.kind == Kind::File => {
+                Ok(Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Unclear::Failed((path, error))),
+        }
     }
 }

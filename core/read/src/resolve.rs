@@ -14,16 +14,20 @@
 //! A log that was empty when it was seen last begins like every file. Rotated files that appear behind all known ones
 //! hold what was written to it since, even where it seems to be there still (its inode used again, or a copytruncate).
 //!
-//! In doubt a file is new: repeated bytes, not lost ones. A directory is listed a second time before a generation
+//! In doubt a file is new: repeated bytes, not lost ones. A directory is listed several times before a generation
 //! counts as gone, since files are renamed while it is being looked at.
+//!
+//! A look that could not ask everything that it needed changes nothing: an error is not a "no". It is told, and the next
+//! look tries again. Only a file that may not be read is done without after [`PATIENCE`] looks, and when it may be read
+//! after all it is new, however old it seems.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Weak};
 
 use crate::dirs::Dirs;
 use crate::head::Content;
-use crate::identity::{HEAD_BYTES, Head};
-use crate::look::{Look, Seen};
+use crate::identity::{HEAD_BYTES, Head, Identity};
+use crate::look::{Look, Seen, Unclear};
 use crate::open::OpenFile;
 use crate::proof::{Candidate, continues, is_copy};
 use crate::tracked::{Known, Orphan, Role, Tracked};
@@ -34,6 +38,9 @@ const QUIET: i64 = 5_000_000_000;
 /// How often a directory is listed before what it seems to say is believed.
 const LOOKS: usize = 4;
 
+/// How many looks end without a result at a file that may not be read: it may be about to get another mode.
+const PATIENCE: u32 = 8;
+
 /// What became of a file.
 enum Verdict {
     /// The known file at this index, with its new head where that became longer.
@@ -42,9 +49,6 @@ enum Verdict {
     /// Cannot be read.
     Unreadable,
 }
-
-/// The directory changes while it is being looked at.
-struct Unsteady;
 
 /// Brings a lineage up to date with its directory.
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
@@ -55,46 +59,60 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
             Err(error) => return look.troubles.push((tracked.dir.clone(), error)),
         };
-        if attempt == 1 && version == tracked.dir_version && look.unchanged(tracked) {
+        if attempt == 1 && tracked.was_seen && version == tracked.dir_version && look.unchanged(tracked) {
             return;
         }
         let seen = look.observe(tracked, dirs, version);
-        if look.settle(tracked, seen, attempt).is_ok() {
-            tracked.dir_version = version;
-            return;
+        match seen.and_then(|seen| look.settle(tracked, seen, attempt)) {
+            Ok(()) => {
+                let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
+                tracked.refused = if unreadable { tracked.refused } else { 0 };
+                (tracked.dir_version, tracked.was_seen) = (version, true);
+                return;
+            }
+            Err(Unclear::Moving) => {}
+            Err(Unclear::Failed(trouble)) => {
+                let refused = trouble.1.kind() == ErrorKind::PermissionDenied;
+                tracked.refused = if refused { tracked.refused + 1 } else { 0 };
+                return look.troubles.push(trouble);
+            }
         }
     }
 }
 
 impl Look<'_> {
-    /// Works out what each file holds. Until the last attempt, nothing is changed when the directory seems to move.
-    fn settle(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, attempt: usize) -> Result<(), Unsteady> {
-        let mut verdicts = Vec::with_capacity(seen.len());
-        for file in &seen {
-            match self.judge(tracked, file) {
-                Ok(verdict) => verdicts.push(verdict),
-                Err(Unsteady) if attempt < LOOKS => return Err(Unsteady),
-                Err(Unsteady) => verdicts.push(Verdict::Unreadable),
-            }
-        }
+    /// Works out what each file holds. Nothing is changed when that is not clear.
+    fn settle(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, attempt: usize) -> Result<(), Unclear> {
+        let verdicts: Result<Vec<_>, Unclear> = seen.iter().map(|file| self.judge(tracked, file)).collect();
+        let mut verdicts = verdicts?;
         self.free_copies(tracked, &seen, &mut verdicts)?;
         let stays = |at: usize| {
             verdicts.iter().any(|verdict| matches!(verdict, Verdict::Same(same, _) if *same == at))
         };
         let orphaned =
             (0..tracked.files.len()).any(|at| tracked.files[at].generation().is_some() && !stays(at));
-        if orphaned && attempt == 1 {
-            return Err(Unsteady);
+        // The first look after a start compares with the checkpoint.
+        let is_there = |orphan: &Orphan| {
+            let Identity { dev, ino, .. } = orphan.identity;
+            seen.iter().any(|seen| (seen.stat.dev, seen.stat.ino) == (dev, ino))
+        };
+        let missed = !tracked.was_seen && !tracked.orphans.iter().all(is_there);
+        if (orphaned || missed) && attempt < LOOKS {
+            return Err(Unclear::Moving);
         }
-        self.commit(tracked, seen, verdicts);
-        Ok(())
+        let before = tracked.clone();
+        let done = self.commit(tracked, seen, verdicts);
+        if done.is_err() {
+            *tracked = before;
+        }
+        done
     }
 
     /// Whether a file is one that was there before.
-    fn judge(&mut self, tracked: &Tracked, seen: &Seen) -> Result<Verdict, Unsteady> {
+    fn judge(&mut self, tracked: &Tracked, seen: &Seen) -> Result<Verdict, Unclear> {
         let id = (seen.stat.dev, seen.stat.ino);
         let Some(at) = tracked.files.iter().position(|known| known.id() == id) else {
-            return self.open(seen, Weak::new(), 0);
+            return self.open(tracked, seen, Weak::new(), 0);
         };
         let known = &tracked.files[at];
         let same = known.stat == seen.stat && known.gz == seen.gz;
@@ -103,24 +121,27 @@ impl Look<'_> {
                 Ok(Verdict::Same(at, None))
             }
             Role::Ignored if seen.stat.size >= known.begin && !seen.gz => {
-                self.open(seen, known.open.clone(), known.begin)
+                self.open(tracked, seen, known.open.clone(), known.begin)
             }
             Role::Holds(generation)
                 if known.gz == seen.gz && (seen.gz || seen.stat.size >= known.stat.size) =>
             {
-                let verdict = self.open(seen, known.open.clone(), 0)?;
+                let verdict = self.open(tracked, seen, known.open.clone(), 0)?;
                 let Verdict::New(candidate) = verdict else { return Ok(Verdict::Same(at, None)) };
                 let claim = tracked.claim(generation);
                 let holds = known.head.begins(&candidate.head)
                     && (seen.gz
                         || claim.consumed <= seen.stat.size
-                            && candidate.content.has(claim.tail).unwrap_or(true));
+                            && candidate
+                                .content
+                                .has(claim.tail)
+                                .map_err(|error| Unclear::of(&seen.path, error))?);
                 match holds {
                     true => Ok(Verdict::Same(at, Some(Head::new(&candidate.head)))),
                     false => Ok(Verdict::New(candidate)),
                 }
             }
-            _ => self.open(seen, known.open.clone(), 0),
+            _ => self.open(tracked, seen, known.open.clone(), 0),
         }
     }
 
@@ -130,7 +151,7 @@ impl Look<'_> {
         tracked: &Tracked,
         seen: &[Seen],
         verdicts: &mut [Verdict],
-    ) -> Result<(), Unsteady> {
+    ) -> Result<(), Unclear> {
         let held: Vec<u32> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {
@@ -143,14 +164,23 @@ impl Look<'_> {
                 && let Role::Copies(of) = tracked.files[*at].role
                 && !held.contains(&of)
             {
-                *verdict = self.open(file, Weak::new(), 0)?;
+                *verdict = self.open(tracked, file, Weak::new(), 0)?;
             }
         }
         Ok(())
     }
 
     /// Opens a file and reads its head. The file that was opened must be the one that was seen.
-    fn open(&mut self, seen: &Seen, held: Weak<OpenFile>, begin: u64) -> Result<Verdict, Unsteady> {
+    fn open(
+        &mut self,
+        tracked: &Tracked,
+        seen: &Seen,
+        held: Weak<OpenFile>,
+        begin: u64,
+    ) -> Result<Verdict, Unclear> {
+        let id = (seen.stat.dev, seen.stat.ino);
+        let was_unreadable =
+            tracked.files.iter().any(|known| known.id() == id && known.role == Role::Unreadable);
         let opened = match held.upgrade() {
             Some(open) => Ok((open.file.clone(), Some(open))),
             None => self.fs.open(&seen.path).map(|file| (file, None)),
@@ -163,13 +193,15 @@ impl Look<'_> {
                 Err(error) if error.kind() != ErrorKind::InvalidData || !seen.gz => return Err(error),
                 head => head?,
             };
-            Ok((stat, Candidate { content, head, file, open, begin }))
+            Ok((stat, Candidate { content, head, file, open, begin, was_unreadable }))
         });
         match read {
-            Ok((stat, _)) if (stat.dev, stat.ino) != (seen.stat.dev, seen.stat.ino) => Err(Unsteady),
+            Ok((stat, _)) if (stat.dev, stat.ino) != id => Err(Unclear::Moving),
             Ok((_, candidate)) => Ok(Verdict::New(candidate)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Unsteady),
             Err(error) => {
+                if !is_final(tracked, &error) {
+                    return Err(Unclear::of(&seen.path, error));
+                }
                 self.troubles.push((seen.path.clone(), error));
                 Ok(Verdict::Unreadable)
             }
@@ -177,8 +209,13 @@ impl Look<'_> {
     }
 
     /// Gives every file its role.
-    fn commit(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, verdicts: Vec<Verdict>) {
-        let first = tracked.next == 0 && !tracked.reported;
+    fn commit(
+        &mut self,
+        tracked: &mut Tracked,
+        seen: Vec<Seen>,
+        verdicts: Vec<Verdict>,
+    ) -> Result<(), Unclear> {
+        let is_first = tracked.next == 0 && !tracked.reported;
         let before: Vec<_> =
             tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat)).collect();
         let mut old: Vec<Option<Known>> = std::mem::take(&mut tracked.files).into_iter().map(Some).collect();
@@ -204,12 +241,12 @@ impl Look<'_> {
         for same_inode in [true, false] {
             for at in 0..seen.len() {
                 let Some(candidate) = &candidates[at] else { continue };
-                let found = orphans.iter().position(|orphan| {
+                let found = first(&orphans, |orphan| {
                     let same =
                         (orphan.identity.dev, orphan.identity.ino) == (seen[at].stat.dev, seen[at].stat.ino);
-                    same == same_inode && continues(tracked, orphan, &seen[at], candidate, same)
+                    Ok(same == same_inode && continues(tracked, orphan, &seen[at], candidate, same)?)
                 });
-                if let Some(found) = found {
+                if let Some(found) = found.map_err(|error| Unclear::of(&seen[at].path, error))? {
                     let orphan = orphans.remove(found);
                     blank = Some(orphan.generation)
                         .filter(|number| is_blank(tracked, &seen[at], orphan.identity.head, *number))
@@ -224,7 +261,7 @@ impl Look<'_> {
         for at in 0..seen.len() {
             let Some(candidate) = candidates[at].take() else { continue };
             let mut role =
-                self.classify(tracked, &seen, at, &candidate, &files, (first, known_before, unproven));
+                self.classify(tracked, &seen, at, &candidate, &files, (is_first, known_before, unproven))?;
             if let (Role::Holds(number), Some(generation)) = (role, blank) {
                 // The log was empty, so that it begins with what was rotated away since; the file in its place is new.
                 (tracked.next, role, blank) = (number, Role::Holds(generation), None);
@@ -241,6 +278,7 @@ impl Look<'_> {
         let after = tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat));
         let handed = tracked.files.iter().any(|known| known.fresh.is_some());
         tracked.dirty |= handed || !after.eq(before);
+        Ok(())
     }
 
     /// A file that was there before, as it is now.
@@ -270,19 +308,23 @@ impl Look<'_> {
         at: usize,
         candidate: &Candidate,
         files: &[Option<Known>],
-        (first, known_before, unproven): (bool, u32, Option<u32>),
-    ) -> Role {
+        (is_first, known_before, unproven): (bool, u32, Option<u32>),
+    ) -> Result<Role, Unclear> {
         let file = &seen[at];
         if !file.is_base && candidate.head.is_empty() {
-            return Role::Pending;
+            return Ok(Role::Pending);
         }
         if !file.is_base {
             for known in files.iter().flatten() {
                 let Some(generation) = known.generation() else { continue };
-                match is_copy(self.fs, known, file, candidate) {
-                    Ok(true) if candidate.head.len() == HEAD_BYTES => return Role::Copies(generation),
-                    Ok(true) if self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET => {
-                        return Role::Pending;
+                let is_copy = match is_copy(self.fs, known, file, candidate) {
+                    Err(error) if is_final(tracked, &error) => false,
+                    result => result.map_err(|error| Unclear::of(&known.path, error))?,
+                };
+                match is_copy {
+                    true if candidate.head.len() == HEAD_BYTES => return Ok(Role::Copies(generation)),
+                    true if self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET => {
+                        return Ok(Role::Pending);
                     }
                     _ => {}
                 }
@@ -295,18 +337,18 @@ impl Look<'_> {
                 // A `.gz` has the time of its compression.
                 && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
-        if files[at + 1..].iter().flatten().any(older_than) {
-            return Role::Old;
+        if !candidate.was_unreadable && files[at + 1..].iter().flatten().any(older_than) {
+            return Ok(Role::Old);
         }
         if !file.is_base && (self.excluded)(&file.path) {
-            return Role::Old;
+            return Ok(Role::Old);
         }
         let age = self.wall_ns.saturating_sub(file.stat.modified_ns);
-        if first && self.ignore_older_ns.is_some_and(|limit| age > limit) {
-            return Role::Ignored;
+        if is_first && self.ignore_older_ns.is_some_and(|limit| age > limit) {
+            return Ok(Role::Ignored);
         }
         tracked.next += 1;
-        Role::Holds(tracked.next - 1)
+        Ok(Role::Holds(tracked.next - 1))
     }
 
     /// A file in its role, kept open where that serves.
@@ -339,6 +381,25 @@ impl Look<'_> {
             }
         }
         known
+    }
+}
+
+/// The index of the first of `items` of which `is_it` says so.
+fn first<T>(items: &[T], is_it: impl Fn(&T) -> io::Result<bool>) -> io::Result<Option<usize>> {
+    for (at, item) in items.iter().enumerate() {
+        if is_it(item)? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether it is of no use to wait until this is over.
+fn is_final(tracked: &Tracked, error: &io::Error) -> bool {
+    match error.kind() {
+        ErrorKind::InvalidData => true,
+        ErrorKind::PermissionDenied => tracked.refused >= PATIENCE,
+        _ => false,
     }
 }
 

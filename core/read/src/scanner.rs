@@ -74,6 +74,8 @@ pub struct Scanner {
     mapped: u64,
     /// No scan of everything was done since the specs were set.
     first: bool,
+    /// It is still to be said which lineages no spec wants any more: not before a scan could look everywhere.
+    sorts_out: bool,
     errors: HashMap<Arc<Path>, ErrorKind>,
     new_errors: Vec<ScanError>,
     cost: Cost,
@@ -96,6 +98,7 @@ impl Scanner {
             by_dir: HashMap::default(),
             mapped: 0,
             first: true,
+            sorts_out: true,
             errors: HashMap::default(),
             new_errors: Vec::new(),
             cost: Cost::default(),
@@ -106,7 +109,7 @@ impl Scanner {
     /// that no spec wants any more are reported without specs.
     pub fn set_specs(&mut self, specs: &[FileSpec]) -> Result<(), PatternError> {
         self.walk = Walk::new(Patterns::new(specs)?);
-        (self.mapped, self.first) = (0, true);
+        (self.mapped, self.first, self.sorts_out) = (0, true, true);
         self.lineages.values_mut().for_each(|tracked| tracked.specs.clear());
         Ok(())
     }
@@ -214,8 +217,11 @@ impl Scanner {
         }
         let mut changed = Vec::new();
         if self.mapped != self.walk.version() {
-            changed = self.map(only.is_none());
             self.mapped = self.walk.version();
+            changed = self.map(only.is_none(), &mut troubles);
+        }
+        if only.is_none() {
+            self.sort_out(&troubles);
         }
         let files = match only {
             None => self.refresh_all(&mut troubles),
@@ -237,24 +243,33 @@ impl Scanner {
 
     fn listings(&mut self, keys: Option<BTreeSet<Arc<Path>>>) -> Vec<Listing> {
         let specs = &self.walk.patterns().specs;
-        let id = |spec: usize| specs[spec].id;
+        let undecided = self.sorts_out;
+        let take = |tracked: &mut Tracked| {
+            let told = !(undecided && tracked.specs.is_empty());
+            told.then(|| tracked.take_listing(|spec| specs[spec].id)).flatten()
+        };
+        let lineages = &mut self.lineages;
         match keys {
-            None => self.lineages.values_mut().filter_map(|tracked| tracked.take_listing(id)).collect(),
-            Some(keys) => {
-                let lineages = &mut self.lineages;
-                keys.iter().filter_map(|key| lineages.get_mut(key)?.take_listing(id)).collect()
-            }
+            None => lineages.values_mut().filter_map(take).collect(),
+            Some(keys) => keys.iter().filter_map(|key| take(lineages.get_mut(key)?)).collect(),
         }
     }
 
     /// Takes the lineages from what the walk found; those that are new or wanted otherwise come back.
-    fn map(&mut self, all: bool) -> Vec<Arc<Path>> {
+    fn map(&mut self, all: bool, troubles: &mut Vec<Trouble>) -> Vec<Arc<Path>> {
         let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::default();
         let mut matches: Vec<(Arc<Path>, Match)> =
             self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
         matches.sort_unstable_by(|a, b| rank(&a.0).cmp(&rank(&b.0)));
         for (path, found) in matches {
-            let (key, shown) = self.fold(path, &found);
+            let (key, shown) = match self.fold(path, &found) {
+                Ok(folded) => folded,
+                Err(trouble) => {
+                    troubles.push(trouble);
+                    self.mapped = 0;
+                    continue;
+                }
+            };
             let entry = wanted.entry(key).or_insert_with(|| (Vec::new(), shown));
             entry.0.extend(found.specs);
         }
@@ -274,17 +289,22 @@ impl Scanner {
                 changed.push(key);
             }
         }
-        if self.first {
-            self.lineages
-                .values_mut()
-                .filter(|tracked| tracked.specs.is_empty())
-                .for_each(|it| it.dirty = true);
-        }
         changed
     }
 
+    /// Reports the lineages that no spec wants, once a scan of everything met nothing that hides what is wanted. What may
+    /// not be looked at is hidden for good.
+    fn sort_out(&mut self, troubles: &[Trouble]) {
+        let hides = |trouble: &Trouble| trouble.1.kind() != ErrorKind::PermissionDenied;
+        if self.sorts_out && !troubles.iter().any(hides) {
+            self.sorts_out = false;
+            let unwanted = self.lineages.values_mut().filter(|tracked| tracked.specs.is_empty());
+            unwanted.for_each(|tracked| tracked.dirty = true);
+        }
+    }
+
     /// The lineage of a matched path, and the path to show: a rotated file belongs to its base, where that is.
-    fn fold(&mut self, path: Arc<Path>, found: &Match) -> (Arc<Path>, Arc<Path>) {
+    fn fold(&mut self, path: Arc<Path>, found: &Match) -> Result<(Arc<Path>, Arc<Path>), Trouble> {
         let real = &found.real;
         if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
             && let Some(sibling) = sibling(bytes(name))
@@ -292,14 +312,18 @@ impl Scanner {
             let base = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(sibling.base);
             let key: Arc<Path> = dir.join(base).into();
             let dir: Arc<Path> = dir.into();
-            let known =
-                self.lineages.contains_key(&key) || self.dirs.look(&dir).is_ok_and(|dir| dir.has(base));
+            let known = match self.dirs.look(&dir) {
+                _ if self.lineages.contains_key(&key) => true,
+                Ok(dir) => dir.has(base),
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                Err(error) => return Err((dir, error)),
+            };
             if known {
                 let shown = if *path == **real { key.clone() } else { path.with_file_name(base).into() };
-                return (key, shown);
+                return Ok((key, shown));
             }
         }
-        (real.clone(), path)
+        Ok((real.clone(), path))
     }
 
     fn track(&mut self, tracked: Tracked) {

@@ -31,7 +31,7 @@ pub(crate) enum Role {
 }
 
 /// A file that is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) path: Arc<Path>,
     pub(crate) gz: bool,
@@ -104,7 +104,7 @@ impl From<&Known> for Option<Orphan> {
 }
 
 /// A lineage.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tracked {
     /// `dir` and `base` joined.
     pub(crate) key: Arc<Path>,
@@ -123,6 +123,10 @@ pub(crate) struct Tracked {
     pub(crate) claims: Vec<Claim>,
     /// The listing of `dir` that `files` were taken from.
     pub(crate) dir_version: u64,
+    /// Some look had a result: before that nothing is known of the files, which is not the same as that there are none.
+    pub(crate) was_seen: bool,
+    /// How many looks in succession ended at a file that may not be read.
+    pub(crate) refused: u32,
     /// Something is to be reported.
     pub(crate) dirty: bool,
     /// Something was ever reported, or the shard knows it from a checkpoint.
@@ -145,6 +149,8 @@ impl Tracked {
             orphans: Vec::new(),
             claims: Vec::new(),
             dir_version: 0,
+            was_seen: false,
+            refused: 0,
             dirty: false,
             reported: false,
         })
@@ -184,7 +190,7 @@ impl Tracked {
 
     /// What there is to report, if anything.
     pub(crate) fn take_listing(&mut self, spec_id: impl Fn(usize) -> u32) -> Option<Listing> {
-        if !std::mem::take(&mut self.dirty) {
+        if !self.was_seen || !std::mem::take(&mut self.dirty) {
             return None;
         }
         let files: Vec<Sighting> = self.files.iter_mut().filter_map(Known::sighting).collect();

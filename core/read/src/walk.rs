@@ -132,9 +132,14 @@ impl Walk {
                     todo.extend(below.into_iter().filter(|(path, ..)| all || !known(path)));
                 }
                 Err(error) => {
-                    self.forget(&path);
-                    if error.kind() != io::ErrorKind::NotFound {
-                        troubles.push((path, error));
+                    // The directory above leads here again with the next scan, though it may not change before.
+                    if let Some(above) = path.parent().and_then(|above| self.nodes.get_mut(above)) {
+                        above.version = 0;
+                    }
+                    // Anything else is not gone: what is known of it stays.
+                    match error.kind() {
+                        io::ErrorKind::NotFound => self.forget(&path),
+                        _ => troubles.push((path, error)),
                     }
                 }
             }
@@ -226,6 +231,7 @@ impl Walk {
                         // A link may come to lead somewhere without a change of this directory.
                         (node.expects, node.version) = (true, 0);
                         if error.kind() != io::ErrorKind::NotFound {
+                            self.keep(path, &child, &mut node);
                             troubles.push((child, error));
                         }
                         continue;
@@ -242,8 +248,14 @@ impl Walk {
                 }
                 (Kind::File, link) => {
                     node.expects = true;
-                    if self.found(&child, &name, files, link, &node, dirs) {
-                        node.files.push(child);
+                    match self.found(&child, &name, files, link, &node, dirs) {
+                        Ok(true) => node.files.push(child),
+                        Ok(false) => {}
+                        Err(error) => {
+                            node.version = 0;
+                            self.keep(path, &child, &mut node);
+                            troubles.push((child, error));
+                        }
                     }
                 }
                 _ => {}
@@ -266,6 +278,13 @@ impl Walk {
         below
     }
 
+    /// What a directory's child was stays, where it cannot be asked now.
+    fn keep(&self, path: &Arc<Path>, child: &Arc<Path>, node: &mut Node) {
+        let Some(before) = self.nodes.get(path) else { return };
+        node.dirs.extend(before.dirs.iter().find(|dir| *dir == child).cloned());
+        node.files.extend(before.files.iter().find(|file| *file == child).cloned());
+    }
+
     /// Notes a matched file; whether some spec wants it.
     fn found(
         &mut self,
@@ -275,15 +294,12 @@ impl Walk {
         link: Option<(u64, u64)>,
         node: &Node,
         dirs: &Dirs,
-    ) -> bool {
+    ) -> io::Result<bool> {
         let known = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
         let real: Arc<Path> = match (link, known) {
             (None, _) => node.real.join(name).into(),
             (Some(_), Some(known)) => known.real.clone(),
-            (Some(_), None) => match dirs.fs.canonical(path) {
-                Ok(real) => real.into(),
-                Err(_) => return false,
-            },
+            (Some(_), None) => dirs.fs.canonical(path)?.into(),
         };
         // The directories of the matched path were asked on the way.
         let excluded = |spec: &usize| {
@@ -292,18 +308,18 @@ impl Walk {
         };
         let specs: Vec<usize> = specs.into_iter().filter(|spec| !excluded(spec)).collect();
         if specs.is_empty() {
-            return false;
+            return Ok(false);
         }
         let found = Match { specs, real, link };
         if self.matches.get(path) != Some(&found) {
             if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
                 self.overflow = true;
-                return false;
+                return Ok(false);
             }
             self.matches.insert(path.clone(), found);
             self.version += 1;
         }
-        true
+        Ok(true)
     }
 
     /// Resolves the symlinks anew that lead to another file than they did.
