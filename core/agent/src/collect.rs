@@ -31,6 +31,8 @@ use crate::wiring::literal;
 
 /// How long what was read may take to be written after Ctrl-C.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
+/// Writes that fail this often end a one-off; the agent, and `--follow`, go on trying.
+const MOST_RETRIES: u64 = 3;
 /// How often it is looked whether there is an end: a signal, or a closed pipe.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -180,7 +182,7 @@ fn read(args: &Args, targets: &[Target], controls: &Receiver<Control>) -> Exit {
     };
     let mode = if args.follow { Mode::Follow } else { Mode::Once };
     let mut progress = Progress::new();
-    let mut ended = Ended::AllRead;
+    let (mut ended, mut incomplete) = (Ended::AllRead, false);
     for config in configs(args, targets) {
         // One after the other, each to its end: that is what keeps the order of the arguments.
         let collection = match Collection::start(&config, choice, mode) {
@@ -189,6 +191,7 @@ fn read(args: &Args, targets: &[Target], controls: &Receiver<Control>) -> Exit {
         };
         ended = wait(&collection, controls, args.follow, &mut progress);
         collection.stop(STOP_DEADLINE);
+        incomplete |= is_incomplete(&collection);
         progress.add(&collection);
         if ended != Ended::AllRead {
             break;
@@ -197,6 +200,8 @@ fn read(args: &Args, targets: &[Target], controls: &Receiver<Control>) -> Exit {
     progress.finish();
     match ended {
         Ended::Interrupted if !args.follow => Exit::Failed,
+        Ended::CannotWrite(why) => failed(&format!("cannot write to standard output: {why}")),
+        Ended::AllRead if incomplete => Exit::Failed,
         Ended::Interrupted | Ended::AllRead | Ended::NobodyReads => Exit::Done,
     }
 }
@@ -227,11 +232,20 @@ fn configs(args: &Args, targets: &[Target]) -> Vec<Config> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Whether something could not be read, all of which was told: a file that does not open, a `.gz` that is cut off.
+fn is_incomplete(collection: &Collection) -> bool {
+    let stats = collection.engine_stats();
+    // What `max_line` and `max_record` cut is marked in its record.
+    let unread = |(reason, bytes): &(&str, u64)| *bytes > 0 && matches!(*reason, "truncated" | "deleted");
+    stats.unreadable > 0 || stats.lost_bytes.iter().any(unread)
+}
+
+#[derive(Clone, PartialEq, Eq)]
 enum Ended {
     AllRead,
     Interrupted,
     NobodyReads,
+    CannotWrite(String),
 }
 
 fn wait(
@@ -253,8 +267,18 @@ fn wait(
         if collection.closed_pipe() {
             return Ended::NobodyReads;
         }
+        if let Some(why) = cannot_write(collection).filter(|_| !follow) {
+            return Ended::CannotWrite(why);
+        }
         progress.show(collection);
     }
+}
+
+/// Why standard output takes nothing, once that was tried a few times: whoever runs a one-off waits for its end.
+fn cannot_write(collection: &Collection) -> Option<String> {
+    let outputs = collection.shippers().stats();
+    let failing = outputs.into_iter().find(|output| output.retries >= MOST_RETRIES)?;
+    Some(failing.last_error?.text)
 }
 
 fn failed(why: &str) -> Exit {

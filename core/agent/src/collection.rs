@@ -135,6 +135,8 @@ impl Collection {
             return None;
         };
         let engine = engine.stop(deadline);
+        // What came in while it stopped counts too.
+        *self.engine() = State::Ended(engine.stats.clone());
         let unanswered = self.shippers.stop(until.max(Instant::now()) + OUTPUTS_GRACE);
         Some(Stopped { engine, unanswered })
     }

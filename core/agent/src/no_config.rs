@@ -45,7 +45,7 @@ pub fn to_stdout(paths: Vec<String>) -> Config {
         admin: None,
         hold_deleted: HoldDeleted::default(),
         outputs: vec![Output {
-            name: "terminal".into(),
+            name: "standard output".into(),
             sink: SinkConfig::Stdout { text: false },
             compression: Compression::None,
             attributes: Selection::all(),
@@ -67,6 +67,6 @@ pub fn pipeline() -> Pipeline {
         start: Start::End,
         limits: Limits { max_line: 1 << 20, max_record: 4 << 20 },
         flush_after: Duration::from_secs(5),
-        to: vec!["terminal".into()],
+        to: vec!["standard output".into()],
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use ringtail_io::{Backend, Clock, Fs, Io, RealClock, RealFs, RealWatch, Watch};
+use ringtail_io::{Backend, Clock, Fs, Io, RealClock, RealFs, RealWatch, Waker, Watch};
 use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
 use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
 
@@ -56,12 +56,14 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// How a stop went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StopReport {
     /// Every record that was read was answered before the deadline.
     pub all_answered: bool,
     /// All positions are on disk (also true where none are kept).
     pub positions_kept: bool,
+    /// The last figures.
+    pub stats: EngineStats,
 }
 
 /// One running collection.
@@ -74,7 +76,7 @@ pub struct Engine {
     backend: Backend,
     links: Vec<ShardLink>,
     shards: Vec<JoinHandle<()>>,
-    scanner: Option<(Sender<Order>, ringtail_io::Waker, JoinHandle<()>)>,
+    scanner: Option<(Sender<Order>, Waker, JoinHandle<()>)>,
     checkpointer: Option<Checkpointer>,
     known_pipelines: HashSet<Arc<str>>,
     running: HashMap<u32, Arc<Running>>,
@@ -113,8 +115,9 @@ impl Engine {
             config,
         };
         let (wishes, wished) = unbounded();
-        engine.start_shards(shards, &restored, &wishes)?;
-        engine.start_scanner(&restored, wished)?;
+        let watch: Box<dyn Watch> = Box::new(RealWatch::new().map_err(StartError::Thread)?);
+        engine.start_shards(shards, &restored, &wishes, &watch.waker())?;
+        engine.start_scanner(&restored, wished, watch)?;
         engine.apply(pipelines)?;
         Ok(engine)
     }
@@ -170,6 +173,7 @@ impl Engine {
             memory_bytes: Use::ALL.map(|usage| (usage.label(), self.budget.used(usage) as u64)).to_vec(),
             open_files: self.open_files.open() as u64,
             checkpoint_resets: self.stats.checkpoint_resets.get(),
+            unreadable: self.stats.unreadable.get(),
         }
     }
 
@@ -202,9 +206,9 @@ impl Engine {
             let left = until.saturating_duration_since(Instant::now()) + LAST_COMMIT;
             let positions_kept =
                 self.checkpointer.as_ref().is_none_or(|checkpointer| checkpointer.flush(left));
-            return StopReport { all_answered, positions_kept };
+            return StopReport { all_answered, positions_kept, stats: self.stats() };
         }
-        StopReport { all_answered: true, positions_kept: true }
+        StopReport { all_answered: true, positions_kept: true, stats: self.stats() }
     }
 
     fn end_shards(&mut self) {
@@ -228,6 +232,7 @@ impl Engine {
         count: usize,
         restored: &Restored,
         wishes: &Sender<crate::shard::Wish>,
+        scanner: &Waker,
     ) -> Result<(), StartError> {
         let slabs = SlabPool::new(&self.budget);
         let carries = CarryPool::new(&self.budget);
@@ -239,6 +244,7 @@ impl Engine {
             let choice = self.config.io;
             let parts = {
                 let (slabs, carries, open_files) = (slabs.clone(), carries.clone(), self.open_files.clone());
+                let scanner = scanner.clone();
                 let (stats, activity, wishes) = (self.stats.clone(), self.activity.clone(), wishes.clone());
                 let checkpoint =
                     self.checkpointer.as_ref().map_or_else(CheckpointWriter::none, Checkpointer::writer);
@@ -257,6 +263,7 @@ impl Engine {
                     messages: ends.0,
                     answers: (ends.1, ends.2),
                     wishes,
+                    scanner,
                     checkpoint,
                     restored: restored_rows,
                     was_reset,
@@ -284,16 +291,17 @@ impl Engine {
         &mut self,
         restored: &Restored,
         wishes: Receiver<crate::shard::Wish>,
+        watch: Box<dyn Watch>,
     ) -> Result<(), StartError> {
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let watch: Box<dyn Watch> = Box::new(RealWatch::new().map_err(StartError::Thread)?);
         let waker = watch.waker();
         let open_files = self.open_files.clone();
         let mut scanner = Scanner::new(fs, clock.clone(), open_files, &[]).map_err(StartError::Pattern)?;
         restore_scanner(&mut scanner, restored);
         let (orders, ordered) = unbounded();
-        let scanning = Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone());
+        let scanning =
+            Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone(), self.stats.clone());
         let thread = spawn("rt-scanner".to_owned(), move || scanning.run())?;
         self.scanner = Some((orders, waker, thread));
         Ok(())

@@ -134,8 +134,11 @@ impl Shard {
             return;
         }
 
+        let is_urgent = matches!(wish, Wish::Reopen(..));
         // The scanner ends after all shards; an error means that it panicked, which was told.
-        let _ = self.parts.wishes.send(wish);
+        if self.parts.wishes.send(wish).is_ok() && is_urgent {
+            self.parts.scanner.wake();
+        }
     }
 
     /// Forgets lineages whose files are gone, read by every view, and answered.
@@ -208,8 +211,8 @@ impl Shard {
         if wanted == 0 {
             return;
         }
-        let reading: HashSet<LineageId> = self.flights.values().map(|flight| flight.lineage).collect();
-        let mut idle: Vec<_> = self.lineages.iter().filter(|(id, _)| !reading.contains(id)).collect();
+        let at_rest = |followed: &Followed| followed.views.iter().all(|view| view.phase == Phase::AtEnd);
+        let mut idle: Vec<_> = self.lineages.iter().filter(|(_, followed)| at_rest(followed)).collect();
         idle.sort_by_key(|(_, followed)| followed.active_at);
         let idle: Vec<LineageId> = idle.into_iter().map(|(id, _)| *id).collect();
         let mut left = wanted;

@@ -3,6 +3,7 @@
 //! Limits: a look at everything every [`RESCAN_EVERY`], or [`RESCAN_BLIND`] where some directory cannot be watched; in between the directories that inotify reports, not sooner than
 //! [`GATHER`] after the first report, and never more often than a tenth of the time that looking takes.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use ringtail_read::{FileSpec, Listing, Reopened, Scanner};
 use crate::following::hash_of;
 use crate::maps::{HashMap, HashSet};
 use crate::shard::{Message, Wish};
+use crate::stats::Stats;
 
 /// How often everything is looked at, though watches tell what happens: they may be blind without saying so.
 const RESCAN_EVERY: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub(crate) struct Scanning {
     pub(crate) watched: HashMap<Arc<Path>, Option<WatchId>>,
     pub(crate) by_id: HashMap<WatchId, Arc<Path>>,
     pub(crate) dirty: HashSet<Arc<Path>>,
+    /// Files to open again as soon as others are closed.
+    busy: HashSet<(Arc<Path>, u32)>,
+    stats: Arc<Stats>,
     /// No look at anything before this.
     pub(crate) not_before: Duration,
     pub(crate) rescan_at: Duration,
@@ -76,6 +81,7 @@ impl Scanning {
         clock: Arc<dyn Clock>,
         (orders, wishes): (Receiver<Order>, Receiver<Wish>),
         shards: Vec<ShardLink>,
+        stats: Arc<Stats>,
     ) -> Self {
         Scanning {
             scanner,
@@ -86,6 +92,8 @@ impl Scanning {
             watched: HashMap::default(),
             by_id: HashMap::default(),
             dirty: HashSet::default(),
+            busy: HashSet::default(),
+            stats,
             not_before: Duration::ZERO,
             rescan_at: Duration::MAX,
             clock,
@@ -105,6 +113,9 @@ impl Scanning {
     pub(crate) fn step(&mut self, longest: Duration) {
         self.take_wishes();
         self.take_orders();
+        for (lineage, generation) in std::mem::take(&mut self.busy) {
+            self.reopen(&lineage, generation);
+        }
         let now = self.clock.now();
         if now >= self.rescan_at {
             self.look_at_all(now);
@@ -142,9 +153,16 @@ impl Scanning {
     }
 
     fn reopen(&mut self, lineage: &Arc<Path>, generation: u32) {
-        // Without success the shard asks again, or a listing tells it what became of the file.
-        if let Ok(Reopened { file, identity }) = self.scanner.reopen(lineage, generation) {
-            self.shard_of(lineage).tell(Message::Opened(lineage.clone(), generation, file, identity));
+        match self.scanner.reopen(lineage, generation) {
+            Ok(Reopened { file, identity }) => {
+                self.shard_of(lineage).tell(Message::Opened(lineage.clone(), generation, file, identity));
+            }
+            // At the bound on open files: the shards close idle ones.
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                self.busy.insert((lineage.clone(), generation));
+            }
+            // The shard asks again, or a listing tells it what became of the file.
+            Err(_) => {}
         }
     }
 
@@ -168,6 +186,7 @@ impl Scanning {
     fn report(&mut self, listings: Vec<Listing>) {
         let before = self.clock.now();
         for error in self.scanner.take_errors() {
+            self.stats.unreadable.add(1);
             tracing::warn!(path = %error.path.display(), error = %error.kind, "cannot look at a log file or directory");
         }
         let mut by_shard: Vec<Vec<Listing>> = self.shards.iter().map(|_| Vec::new()).collect();
@@ -218,6 +237,7 @@ impl Scanning {
     fn wait(&mut self, longest: Duration) {
         let now = self.clock.now();
         let due = if self.dirty.is_empty() { self.rescan_at } else { self.not_before.min(self.rescan_at) };
+        let longest = if self.busy.is_empty() { longest } else { GATHER };
         let wait = if self.stopped { Duration::ZERO } else { due.saturating_sub(now).min(longest) };
         let mut events = std::mem::take(&mut self.events);
         self.watch.wait(wait, &mut events);

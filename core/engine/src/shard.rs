@@ -107,6 +107,8 @@ pub(crate) struct ShardParts {
     pub(crate) messages: Receiver<Message>,
     pub(crate) answers: (Sender<Answer>, Receiver<Answer>),
     pub(crate) wishes: Sender<Wish>,
+    /// Ends the scanner's wait, for a wish that cannot wait.
+    pub(crate) scanner: Waker,
     pub(crate) checkpoint: CheckpointWriter,
     /// Rows of the last run for lineages that belong to this shard.
     pub(crate) restored: RowsByLineage,
@@ -248,6 +250,7 @@ impl Shard {
             return;
         }
         self.take_answers();
+        self.close_idle();
         self.submit_reads();
         self.tell_activity();
         let wait = self.time_to_wait().min(longest);
@@ -378,7 +381,6 @@ impl Shard {
         self.wake_timed(now);
         self.flush_unfinished(now);
         self.rejoin_views();
-        self.close_idle();
         if now >= self.polled_at + POLL_EVERY {
             self.polled_at = now;
             self.poll();

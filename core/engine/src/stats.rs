@@ -64,6 +64,7 @@ pub(crate) type Lag = HashMap<(Arc<str>, Arc<str>), u64>;
 pub(crate) struct Stats {
     pub(crate) lost: [Count; LostReason::ALL.len()],
     pub(crate) checkpoint_resets: Count,
+    pub(crate) unreadable: Count,
     pipelines: Mutex<HashMap<Arc<str>, Arc<PipelineStats>>>,
     /// By shard.
     lag: Mutex<HashMap<usize, Lag>>,
@@ -125,6 +126,8 @@ pub struct EngineStats {
     pub open_files: u64,
     /// Checkpoints that were damaged and set aside.
     pub checkpoint_resets: u64,
+    /// Files and directories that could not be looked at, each told when that began or changed.
+    pub unreadable: u64,
 }
 
 /// Counts of one pipeline.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::{Ground, Running, done, ringtail, text};
 
@@ -43,6 +43,37 @@ fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     for part in [&*missing, &*glob, "/dev/null", "nothing matches", "neither a file nor a directory"] {
         assert!(told.contains(part), "{part}: {told}");
     }
+}
+
+/// A script that collects must be able to tell from the exit code that something is missing.
+#[test]
+fn a_gz_that_is_cut_or_is_none_is_a_failure() {
+    let ground = Ground::new();
+    let lines: String = (0..100_000).map(|line| format!("line {line}\n")).collect();
+    let whole = ground.write("whole.log", &lines);
+    let gzip =
+        |path: &std::path::Path| Command::new("gzip").arg("-k").arg(path).status().expect("gzip").success();
+    assert!(gzip(&whole));
+    let packed = fs::read(whole.with_extension("log.gz")).expect("packed");
+    let (cut, none) = (ground.path("cut.log.gz"), ground.path("none.log.gz"));
+    fs::write(&cut, &packed[..packed.len() / 2]).expect("room");
+    fs::write(&none, "not gzip").expect("room");
+    for (path, least) in [(&cut, 1000), (&none, 0)] {
+        let output = done(&["collect", "--output", "text", &path.display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{}", path.display());
+        assert!(text(&output.stdout).lines().count() >= least);
+        assert!(text(&output.stderr).contains(&path.display().to_string()));
+    }
+}
+
+#[test]
+fn a_full_disk_ends_it_with_a_failure() {
+    let ground = Ground::new();
+    let file = ground.log("a.log", &["one"]).display().to_string();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let output = ringtail(&["collect", &file]).stdout(full).stderr(Stdio::piped()).output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("No space left on device"));
 }
 
 #[test]

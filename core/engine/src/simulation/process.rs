@@ -77,7 +77,7 @@ impl Process {
                 restore_scanner(&mut scanner, &restored);
                 let watch: Box<dyn Watch> = Box::new(world.watcher());
                 let (_, nothing) = unbounded();
-                Scanning::new(scanner, watch, clock.clone(), (nothing, wished), Vec::new())
+                Scanning::new(scanner, watch, clock.clone(), (nothing, wished), Vec::new(), Arc::default())
             },
             orders: unbounded().0,
             shards: Vec::new(),
@@ -122,6 +122,7 @@ impl Process {
                 messages,
                 answers: unbounded(),
                 wishes: wishes.clone(),
+                scanner: self.world.watcher().waker(),
                 checkpoint: CheckpointWriter::to(writes.clone()),
                 restored: rows,
                 was_reset: restored.was_reset,

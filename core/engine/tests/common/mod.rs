@@ -34,7 +34,11 @@ impl Setup {
     }
 
     pub fn start(&self, mode: Mode, paths: &[&str], outputs: &[(&str, &Arc<Memory>)]) -> Engine {
-        let config = EngineConfig {
+        Engine::start(self.config(mode), vec![self.pipeline("test", paths, outputs)]).unwrap()
+    }
+
+    pub fn config(&self, mode: Mode) -> EngineConfig {
+        EngineConfig {
             data_dir: Some(self.directory.path().join("data")),
             memory: 32 << 20,
             shards: 2,
@@ -42,14 +46,17 @@ impl Setup {
             open_files: 1000,
             hold_deleted: HoldDeleted::default(),
             mode,
-        };
+        }
+    }
+
+    pub fn pipeline(&self, name: &str, paths: &[&str], outputs: &[(&str, &Arc<Memory>)]) -> Pipeline {
         let output = |(name, memory): &(&str, &Arc<Memory>)| PipelineOutput {
             name: (*name).to_owned(),
             outlet: (*memory).clone(),
             batch: BatchLimits { max_delay: Duration::from_millis(50), ..BatchLimits::default() },
         };
-        let pipeline = Pipeline {
-            name: "test".to_owned(),
+        Pipeline {
+            name: name.to_owned(),
             paths: paths.iter().map(|path| self.path(path).to_str().unwrap().to_owned()).collect(),
             exclude: Vec::new(),
             ignore_older: None,
@@ -58,8 +65,7 @@ impl Setup {
             flush_after: Duration::from_secs(5),
             start: Start::Beginning,
             outputs: outputs.iter().map(output).collect(),
-        };
-        Engine::start(config, vec![pipeline]).unwrap()
+        }
     }
 }
 
@@ -74,6 +80,7 @@ pub struct Memory {
 struct State {
     messages: Vec<(Stream, String)>,
     holding: bool,
+    refusing: bool,
     held: Vec<Sealed>,
 }
 
@@ -108,6 +115,16 @@ impl Memory {
         self.state.lock().unwrap().messages.len()
     }
 
+    /// Different messages.
+    pub fn distinct(&self) -> usize {
+        self.messages().into_iter().collect::<std::collections::HashSet<_>>().len()
+    }
+
+    /// Batches held.
+    pub fn holds(&self) -> usize {
+        self.state.lock().unwrap().held.len()
+    }
+
     pub fn messages(&self) -> Vec<String> {
         self.state.lock().unwrap().messages.iter().map(|(_, text)| text.clone()).collect()
     }
@@ -124,6 +141,16 @@ impl Memory {
             .filter(|(known, _)| known.name() == stream)
             .map(|(_, text)| text.as_str())
             .collect()
+    }
+
+    /// Gives back what is held, and all that comes from now on: an output that is being replaced.
+    pub fn refuse(&self) {
+        let held = {
+            let mut state = self.state.lock().unwrap();
+            (state.holding, state.refusing) = (false, true);
+            std::mem::take(&mut state.held)
+        };
+        drop(held);
     }
 
     fn take(&self, sealed: Sealed) {
@@ -155,6 +182,10 @@ impl Outlet for Memory {
         let mut state = self.state.lock().unwrap();
         if state.holding {
             state.held.push(sealed);
+        } else if state.refusing {
+            drop(state);
+            // Without an answer: the receipt says `Returned` by itself.
+            drop(sealed);
         } else {
             drop(state);
             self.take(sealed);
