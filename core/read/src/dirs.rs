@@ -27,6 +27,8 @@ pub(crate) struct Dir {
     pub(crate) stat: Stat,
     /// Changes with every change of `entries`; unique among all directories.
     pub(crate) version: u64,
+    /// Two listings in succession had these entries. One alone may leave names out while others are renamed.
+    pub(crate) agreed: bool,
     /// By name.
     pub(crate) entries: Vec<DirEntry>,
     /// The rotated files among the entries, by the name of their base.
@@ -113,10 +115,10 @@ impl Dirs {
         self.listed += 1;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let same = self.known.get(path).filter(|dir| dir.entries == entries && same_place(&dir.stat, &stat));
-        let version = same.map_or(self.versions + 1, |dir| dir.version);
+        let (agreed, version) = (same.is_some(), same.map_or(self.versions + 1, |dir| dir.version));
         self.versions = self.versions.max(version);
         let siblings = group(&entries);
-        let dir = Dir { stat, version, entries, siblings, listed_ns, looked: self.scan };
+        let dir = Dir { stat, version, agreed, entries, siblings, listed_ns, looked: self.scan };
         self.known.insert(path.clone(), dir);
         Ok(&self.known[path])
     }

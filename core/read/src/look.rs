@@ -86,12 +86,14 @@ impl Look<'_> {
         })
     }
 
-    /// The lineage's files, oldest first, each once.
+    /// The lineage's files, oldest first, each once. `patient`: a name that was listed and is not there was renamed, so
+    /// that the directory has to be listed again; otherwise it is a link that leads nowhere.
     pub(crate) fn observe(
         &mut self,
         tracked: &Tracked,
         dirs: &mut Dirs,
         version: u64,
+        patient: bool,
     ) -> Result<Vec<Seen>, Unclear> {
         let mut seen = Vec::new();
         if version == 0 {
@@ -107,14 +109,22 @@ impl Look<'_> {
             else {
                 continue;
             };
-            seen.extend(self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix))?);
+            let found = self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix))?;
+            if patient && found.is_none() && dir.has(name) {
+                return Err(Unclear::Moving);
+            }
+            seen.extend(found);
         }
         // Of a rotated name and its `.gz`, the plain one first.
         seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
         let last = Suffix::Number(0);
         sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
         let gz = bytes(&tracked.base).ends_with(b".gz");
-        seen.extend(self.see(tracked, tracked.key.to_path_buf(), gz, None)?);
+        let base = self.see(tracked, tracked.key.to_path_buf(), gz, None)?;
+        if patient && base.is_none() && dir.has(&tracked.base) {
+            return Err(Unclear::Moving);
+        }
+        seen.extend(base);
         let mut ids = std::collections::HashSet::new();
         let mut unique: Vec<Seen> =
             seen.into_iter().rev().filter(|s| ids.insert((s.stat.dev, s.stat.ino))).collect();

@@ -54,16 +54,17 @@ enum Verdict {
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
     for attempt in 1..=LOOKS {
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
-        let version = match listed {
-            Ok(dir) => dir.version,
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        let (version, agreed) = match listed {
+            Ok(dir) => (dir.version, dir.agreed),
+            Err(error) if error.kind() == ErrorKind::NotFound => (0, true),
             Err(error) => return look.troubles.push((tracked.dir.clone(), error)),
         };
         if attempt == 1 && tracked.was_seen && version == tracked.dir_version && look.unchanged(tracked) {
             return;
         }
-        let seen = look.observe(tracked, dirs, version);
-        match seen.and_then(|seen| look.settle(tracked, seen, attempt)) {
+        let patient = attempt < LOOKS;
+        let seen = look.observe(tracked, dirs, version, patient);
+        match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
             Ok(()) => {
                 let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
                 tracked.refused = if unreadable { tracked.refused } else { 0 };
@@ -82,7 +83,13 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
 
 impl Look<'_> {
     /// Works out what each file holds. Nothing is changed when that is not clear.
-    fn settle(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, attempt: usize) -> Result<(), Unclear> {
+    fn settle(
+        &mut self,
+        tracked: &mut Tracked,
+        seen: Vec<Seen>,
+        agreed: bool,
+        patient: bool,
+    ) -> Result<(), Unclear> {
         let verdicts: Result<Vec<_>, Unclear> = seen.iter().map(|file| self.judge(tracked, file)).collect();
         let mut verdicts = verdicts?;
         self.free_copies(tracked, &seen, &mut verdicts)?;
@@ -97,7 +104,9 @@ impl Look<'_> {
             seen.iter().any(|seen| (seen.stat.dev, seen.stat.ino) == (dev, ino))
         };
         let missed = !tracked.was_seen && !tracked.orphans.iter().all(is_there);
-        if (orphaned || missed) && attempt < LOOKS {
+        // What gets a number now must not be older than what was left out of one listing.
+        let unsure = !agreed && verdicts.iter().any(|verdict| matches!(verdict, Verdict::New(_)));
+        if (orphaned || missed || unsure) && patient {
             return Err(Unclear::Moving);
         }
         let before = tracked.clone();

@@ -198,3 +198,47 @@ fn a_file_that_may_not_be_read_is_done_without_and_read_when_it_may() {
     fs.left.store(0, Ordering::Relaxed);
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(1, "app.log.1"), (0, "app.log")]));
 }
+
+/// A file system whose first listings of a directory leave a name out.
+#[derive(Debug)]
+struct Hiding {
+    fs: SimFs,
+    name: &'static str,
+    left: AtomicU32,
+}
+
+impl Fs for Hiding {
+    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
+        self.fs.open(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.stat(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = self.fs.read_dir(path)?;
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 && entries.iter().any(|entry| entry.name == self.name) {
+            self.left.store(left - 1, Ordering::Relaxed);
+            entries.retain(|entry| entry.name != self.name);
+        }
+        Ok(entries)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.fs.canonical(path)
+    }
+}
+
+/// The first listing left the rotated file out, as it may while files are renamed. It is not numbered after the log, and
+/// not left out as older than it.
+#[test]
+fn a_rotated_file_that_one_listing_left_out_is_read_in_its_place() {
+    let world = world("second\n");
+    world.rename(LOG, format!("{LOG}.1")).expect("rename");
+    world.append(LOG, "third\n").expect("append");
+    let fs = Arc::new(Hiding { fs: world.fs(), name: "app.log.1", left: AtomicU32::new(1) });
+    let mut scanner = scanner(&world, fs);
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.1"), (1, "app.log")]));
+}
