@@ -44,6 +44,12 @@ impl Dir {
         self.siblings.get(base).into_iter().flatten().map(|at| &self.entries[*at].name)
     }
 
+    /// Whether a file has this name for certain, not a link that may lead nowhere.
+    pub(crate) fn has_file(&self, name: &OsStr) -> bool {
+        let at = self.entries.binary_search_by(|entry| entry.name.as_os_str().cmp(name));
+        at.is_ok_and(|at| self.entries[at].kind == Kind::File)
+    }
+
     pub(crate) fn has(&self, name: &OsStr) -> bool {
         self.entries.binary_search_by(|entry| entry.name.as_os_str().cmp(name)).is_ok()
     }

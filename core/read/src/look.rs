@@ -86,14 +86,13 @@ impl Look<'_> {
         })
     }
 
-    /// The lineage's files, oldest first, each once. `patient`: a name that was listed and is not there was renamed, so
-    /// that the directory has to be listed again; otherwise it is a link that leads nowhere.
+    /// The lineage's files, oldest first, each once. A file that was listed and is not there was renamed, so that the
+    /// directory has to be listed again.
     pub(crate) fn observe(
         &mut self,
         tracked: &Tracked,
         dirs: &mut Dirs,
         version: u64,
-        patient: bool,
     ) -> Result<Vec<Seen>, Unclear> {
         let mut seen = Vec::new();
         if version == 0 {
@@ -110,7 +109,7 @@ impl Look<'_> {
                 continue;
             };
             let found = self.see(tracked, tracked.dir.join(name), sibling.gz, Some(sibling.suffix))?;
-            if patient && found.is_none() && dir.has(name) {
+            if found.is_none() && dir.has_file(name) {
                 return Err(Unclear::Moving);
             }
             seen.extend(found);
@@ -121,7 +120,7 @@ impl Look<'_> {
         sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
         let gz = bytes(&tracked.base).ends_with(b".gz");
         let base = self.see(tracked, tracked.key.to_path_buf(), gz, None)?;
-        if patient && base.is_none() && dir.has(&tracked.base) {
+        if base.is_none() && dir.has_file(&tracked.base) {
             return Err(Unclear::Moving);
         }
         seen.extend(base);

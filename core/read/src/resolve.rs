@@ -63,7 +63,7 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
             return;
         }
         let patient = attempt < LOOKS;
-        let seen = look.observe(tracked, dirs, version, patient);
+        let seen = look.observe(tracked, dirs, version);
         match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
             Ok(()) => {
                 let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
