@@ -31,52 +31,56 @@ fn main() {
 fn compare() {
     let inputs = Inputs::make(number_from_env("RINGTAIL_BENCH_MB", 256) << 20);
     machine();
-    let one = ["pread", "bare-cri", "null:pread", "null:uring"];
-    table("CRI, one file, warm: to nothing", "bare-cri", &one, inputs.cri());
-    let docker = ["pread", "null:pread", "null:uring"];
-    table("docker json-file, one file, warm: to nothing", "pread", &docker, inputs.docker());
-    let many = ["bare-cri", "null:pread", "null:uring"];
-    table("CRI, 5,000 files, warm: to nothing", "bare-cri", &many, inputs.many());
+    let all_of = |works: &[&'static str], path: &'static str| -> Vec<Work> {
+        works.iter().map(|work| (*work, path)).collect()
+    };
+    let path = |path: &str| -> &'static str { path.to_owned().leak() };
+    let (cri, docker, many, encoded) =
+        (path(inputs.cri()), path(inputs.docker()), path(inputs.many()), path(inputs.encoded()));
+    let nothing = ["bare-cri", "pread", "null:pread", "null:uring"];
+    table("CRI, one file, warm: to nothing", &all_of(&nothing, cri));
+    let nothing = ["pread", "null:pread", "null:uring"];
+    table("docker json-file, one file, warm: to nothing", &all_of(&nothing, docker));
+    let nothing = ["bare-cri", "null:pread", "null:uring"];
+    table("CRI, 5,000 files, warm: to nothing", &all_of(&nothing, many));
     let cold = ["cold:bare-cri", "cold:null:pread", "cold:null:uring"];
-    table("CRI, 5,000 files, cold (by wall clock): to nothing", "cold:bare-cri", &cold, inputs.many());
-    table("CRI, one file, cold (by wall clock): to nothing", "cold:bare-cri", &cold, inputs.cri());
-    // What the sinks get, for the bare compressors.
-    let encoded = inputs.encoded();
-    let zstd = ["zstd-1", "lz4"];
-    let bare = table("the encoded bytes through the compressor alone", "zstd-1", &zstd, encoded);
-    for (compression, bare) in [("zstd", &bare[0]), ("lz4", &bare[1])] {
-        for backend in ["pread", "uring"] {
-            let name = format!("http-{compression}:{backend}");
-            let rows = table(&format!("CRI, one file, warm: {name}"), &name, &[&name], inputs.cri());
-            println!(
-                "  {:.0}% of {compression} alone on the same encoded bytes, by CPU\n",
-                100.0 * bare.cpu_s / rows[0].cpu_s
-            );
-        }
-    }
+    table("CRI, 5,000 files, cold (by wall clock): to nothing", &all_of(&cold, many));
+    table("CRI, one file, cold (by wall clock): to nothing", &all_of(&cold, cri));
+    // The bare compressors get what the sinks get; the figures per GB are of their own input.
+    let zstd = [("zstd-1", encoded), ("http-zstd:pread", cri), ("http-zstd:uring", cri)];
+    table(
+        "CRI, one file, warm: ndjson, zstd-1, HTTP, checkpoint, beside zstd-1 alone on the encoded bytes",
+        &zstd,
+    );
+    let lz4 = [("lz4", encoded), ("http-lz4:pread", cri), ("http-lz4:uring", cri)];
+    table("CRI, one file, warm: ndjson, lz4, HTTP, checkpoint, beside lz4 alone on the encoded bytes", &lz4);
     slow::compare();
 }
 
-/// Measures every one of `works` in turn, round by round, and prints their medians beside that of `base`.
-fn table(title: &str, base: &str, works: &[&str], path: &str) -> Vec<Measured> {
+/// What is measured, and on which file or directory.
+type Work = (&'static str, &'static str);
+
+/// Measures all `works` in turn, round by round, and prints their medians; `% bare` is how much of the first one's speed
+/// each reaches.
+fn table(title: &str, works: &[Work]) {
     let rounds = number_from_env("RINGTAIL_BENCH_ROUNDS", 5);
     let mut all: Vec<Vec<Measured>> = works.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
-        for (work, measured) in works.iter().zip(&mut all) {
+        for ((work, path), measured) in works.iter().zip(&mut all) {
             measured.push(child(work, path));
         }
     }
     let medians: Vec<Measured> = all.into_iter().map(Measured::median).collect();
-    let base = works.iter().position(|work| *work == base).expect("the base is measured");
+    let bare = medians[0];
     println!("{title}");
     println!(
         "  {:<18} {:>9} {:>9} {:>10} {:>9} {:>9}",
-        "", "GB/s cpu", "GB/s wall", "CPU s/GB", "% cpu", "RSS MiB"
+        "", "GB/s cpu", "GB/s wall", "CPU s/GB", "% bare", "RSS MiB"
     );
-    for (work, row) in works.iter().zip(&medians) {
+    for ((work, _), row) in works.iter().zip(&medians) {
         let ratio = match work.starts_with("cold:") {
-            true => medians[base].wall_s / row.wall_s,
-            false => medians[base].cpu_s / row.cpu_s,
+            true => bare.wall_s / row.wall_s,
+            false => bare.cpu_s / row.cpu_s,
         };
         println!(
             "  {:<18} {:>9.2} {:>9.2} {:>10.3} {:>8.0}% {:>9.0}",
@@ -89,7 +93,6 @@ fn table(title: &str, base: &str, works: &[&str], path: &str) -> Vec<Measured> {
         );
     }
     println!();
-    medians
 }
 
 fn child(work: &str, path: &str) -> Measured {
