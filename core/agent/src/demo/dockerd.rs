@@ -6,9 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+
+use flate2::{Compression, GzBuilder};
 
 use super::container::{Runtime, Std};
-use super::kubelet::{compress, with_suffix};
+use super::kubelet::with_suffix;
 use super::stamp;
 
 /// The driver's options.
@@ -31,6 +34,7 @@ pub struct DockerLog {
     size: u64,
     line: Vec<u8>,
     rotations: Arc<AtomicU64>,
+    compression: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl DockerLog {
@@ -40,7 +44,15 @@ impl DockerLog {
         fs::create_dir_all(&dir)?;
         let path = dir.join(format!("{id}-json.log"));
         let file = open(&path)?;
-        Ok(DockerLog { path, options, file, size: 0, line: Vec::new(), rotations: Arc::default() })
+        Ok(DockerLog {
+            path,
+            options,
+            file,
+            size: 0,
+            line: Vec::new(),
+            rotations: Arc::default(),
+            compression: None,
+        })
     }
 
     /// The path that is written to.
@@ -53,14 +65,19 @@ impl DockerLog {
         Arc::clone(&self.rotations)
     }
 
-    /// Moby's `LogFile.rotate`.
+    /// Moby's `LogFile.rotate`: the last compression has to be over, the next one goes on beside the writing.
     fn rotate(&mut self) -> io::Result<()> {
+        self.wait_for_compression()?;
         match self.options.max_file {
             0 | 1 => fs::remove_file(&self.path)?,
             max_file => self.shift(max_file)?,
         }
         self.file = open(&self.path)?;
         self.size = 0;
+        if self.options.compress && self.options.max_file > 1 {
+            let newest = with_suffix(&self.path, "1");
+            self.compression = Some(thread::spawn(move || compress(&newest)));
+        }
         self.rotations.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -78,14 +95,33 @@ impl DockerLog {
         for number in (2..max_file).rev() {
             missing_is_fine(fs::rename(name(number - 1), name(number)))?;
         }
-        let newest = with_suffix(&self.path, "1");
-        fs::rename(&self.path, &newest)?;
-        // dockerd compresses in the background and waits for it before the next rotation.
-        match self.options.compress {
-            true => compress(&newest),
-            false => Ok(()),
+        fs::rename(&self.path, with_suffix(&self.path, "1"))
+    }
+
+    fn wait_for_compression(&mut self) -> io::Result<()> {
+        match self.compression.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("a compression panicked"))),
+            None => Ok(()),
         }
     }
+}
+
+impl Drop for DockerLog {
+    fn drop(&mut self) {
+        // What is left half compressed is what a dockerd that was killed leaves.
+        let _ = self.wait_for_compression();
+    }
+}
+
+/// Moby's `compressFile`: unlike kubelet it writes to the `.gz` itself, which is seen growing beside the original.
+fn compress(path: &Path) -> io::Result<()> {
+    let gz = with_suffix(path, "gz");
+    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o640).open(gz)?;
+    let extra = "{\"lastTime\":\"2026-01-02T03:04:05Z\"}";
+    let mut encoder = GzBuilder::new().extra(extra).write(file, Compression::fast());
+    io::copy(&mut File::open(path)?, &mut encoder)?;
+    encoder.finish()?;
+    fs::remove_file(path)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -164,6 +200,7 @@ mod tests {
             for line in 0..5 {
                 log.append(Std::Out, format!("line {line}").as_bytes(), true).unwrap();
             }
+            log.wait_for_compression().unwrap();
             let mut names: Vec<_> =
                 fs::read_dir(dir.join("abc")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.sort();

@@ -81,7 +81,7 @@ pub struct Verdict {
     pub out_of_order: u64,
     /// Messages that are not exactly what was written, flagged as not whole, or on the wrong stream.
     pub damaged: u64,
-    /// The first damaged message, cut, and what is missing first: where to look.
+    /// What came damaged or late first, or else what is missing: where to look.
     pub example: Option<String>,
 }
 
@@ -142,9 +142,14 @@ impl Verifier {
             self.streams.insert(numbered.stream.into(), Stream::default());
         }
         if let Some(stream) = self.streams.get_mut(numbered.stream) {
-            let before = stream.repeated;
+            let (repeated, late) = (stream.repeated, stream.out_of_order);
             stream.record(numbered.number);
-            self.repeated += stream.repeated - before;
+            self.repeated += stream.repeated - repeated;
+            if stream.out_of_order > late && self.example.is_none() {
+                let ranges = shown(&stream.ranges);
+                self.example =
+                    Some(format!("{} {}: came late, into {ranges:?}", numbered.stream, numbered.number));
+            }
         }
     }
 
