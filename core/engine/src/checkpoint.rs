@@ -182,6 +182,10 @@ pub(crate) fn open_or_reset(data_dir: &Path) -> Result<(Checkpoint, Restored), C
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<(Checkpoint, Restored), CheckpointError> {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+        // redb would begin a new one in it, and nobody would know that there were positions.
+        return Err(CheckpointError::Damaged("it is empty".to_owned()));
+    }
     let storage = FileStorage::open(path).map_err(|error| CheckpointError::Unusable(error.to_string()))?;
     Checkpoint::open(storage)
 }

@@ -40,6 +40,11 @@ enum Join {
     Apart,
 }
 
+/// Whether the file that a lineage is named after is not there: it was deleted, or rotated and not begun anew.
+fn lacks_base(listing: &Listing) -> bool {
+    !listing.files.iter().any(|file| file.path == listing.lineage)
+}
+
 /// The number by which a lineage chooses its shard and its lanes; stable over restarts.
 pub(crate) fn hash_of(lineage: &Path) -> u64 {
     use std::os::unix::ffi::OsStrExt;
@@ -85,7 +90,7 @@ impl Shard {
             self.take_change(id, change);
         }
         self.watch(id, listing);
-        self.reconcile(id, listing.files.is_empty());
+        self.reconcile(id, lacks_base(listing));
         self.drop_vanished(id, listing);
         self.changed(id);
     }
@@ -94,10 +99,8 @@ impl Shard {
     /// its files vanished, which may be a loss to count.
     fn concerns(&self, listing: &Listing) -> bool {
         let runs = |key: &Key| self.pipelines.values().any(|running| running.name == key.pipeline);
-        match listing.files.is_empty() {
-            true => self.restored(&listing.lineage).iter().any(|(key, _)| runs(key)),
-            false => !listing.specs.is_empty(),
-        }
+        let is_restored = || self.restored(&listing.lineage).iter().any(|(key, _)| runs(key));
+        !listing.specs.is_empty() || (lacks_base(listing) && is_restored())
     }
 
     /// Ends a lineage whose files vanished while the agent was down: what that lost was counted just now, and its
@@ -219,9 +222,9 @@ impl Shard {
         polled.into_iter().for_each(|id| self.changed(id));
     }
 
-    /// Gives a lineage the cursors that its pipelines want, and takes away the others. A lineage without files is wanted
-    /// by nobody's patterns: there, whoever has a cursor keeps it, to read what is held.
-    fn reconcile(&mut self, id: LineageId, is_gone: bool) {
+    /// Gives a lineage the cursors that its pipelines want, and takes away the others. A lineage without its base is wanted
+    /// by nobody's patterns: there, whoever has a cursor or a row keeps it, to read what is held and what was rotated.
+    fn reconcile(&mut self, id: LineageId, lacks_base: bool) {
         let Some(followed) = self.lineages.get(&id) else { return };
         if followed.specs.iter().any(|spec| !self.pipelines.contains_key(spec)) {
             // A scan that was under way when the pipelines changed: the next one tells.
@@ -229,9 +232,12 @@ impl Shard {
         }
         let owned = |running: &Running| {
             let cursors = followed.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
-            cursors.into_iter().any(|cursor| cursor.key.pipeline == running.name)
+            let rows = self.restored(&followed.path).iter().map(|(key, _)| key);
+            cursors.map(|cursor| &cursor.key).chain(rows).any(|key| key.pipeline == running.name)
         };
-        let wanted: Vec<Arc<Running>> = match is_gone {
+        let has_files = !followed.lineage.generations().is_empty();
+        let wanted: Vec<Arc<Running>> = match lacks_base && followed.specs.is_empty() {
+            true if !has_files => Vec::new(),
             true => self.pipelines.values().filter(|running| owned(running)).cloned().collect(),
             false => followed.specs.iter().filter_map(|spec| self.pipelines.get(spec)).cloned().collect(),
         };
