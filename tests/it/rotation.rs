@@ -31,6 +31,7 @@ crate::support::on_both_backends! {
     truncated_unread_is_counted;
     compressed_while_the_agent_was_down;
     rotated_several_times_while_the_agent_was_down;
+    renamed_while_the_agent_was_down_and_not_reopened;
     deleted_while_the_agent_was_down_is_counted;
     dockerd_rotations_under_load;
     the_same_path_through_a_symlink_and_a_glob_is_read_once;
@@ -127,6 +128,8 @@ fn deleted_while_open_with_an_unread_rest(io: Io) {
         log.print(3000);
         fs::remove_file(log.path()).expect("unlinked");
     });
+    // The writer still has it open.
+    log.print(500);
     require_exact(sink, &log.written());
     log.reopen();
     followed.finish();
@@ -226,6 +229,19 @@ fn rotated_several_times_while_the_agent_was_down(io: Io) {
     Followed { scene, sink, log, agent, config }.finish();
 }
 
+/// The rotated file has an unread rest, and there is no file of the log's own name: its container had ended.
+fn renamed_while_the_agent_was_down_and_not_reopened(io: Io) {
+    let Followed { scene, sink, mut log, agent, config } = Followed::start(io);
+    agent.stop();
+    log.print(300);
+    log.rename("20260102-030405");
+    let agent = scene.start(&config);
+    require_exact(&sink, &log.written());
+    agent.stop();
+    let verdict = verdict(&sink, &log.written());
+    assert!(verdict.exact(), "{verdict}");
+}
+
 /// What was unlinked while nobody looked is lost, and said so, from the size in the checkpoint; the new file is
 /// read.
 fn deleted_while_the_agent_was_down_is_counted(io: Io) {
@@ -251,7 +267,9 @@ fn deleted_while_the_agent_was_down_is_counted(io: Io) {
     until("the new file arrives", PATIENCE, || sink.verifier().messages() >= 550);
     let lost = || metric(admin, "ringtail_lost_bytes_total", "reason=\"deleted\"").unwrap_or(0.0);
     until("the loss is counted", PATIENCE, || lost() > 0.0);
-    assert!(lost() <= float(unread), "{} bytes counted, {unread} deleted", lost());
+    // What was sent and never answered counts too: the agent cannot know that it arrived.
+    let unanswered = lost() - float(unread);
+    assert!((0.0..2000.0).contains(&unanswered), "{} bytes counted, {unread} deleted", lost());
     let verdict = verdict(&sink, &log.written());
     assert!((500..510).contains(&verdict.lost) && verdict.repeated == 0, "{verdict}");
     agent.stop();

@@ -17,9 +17,9 @@ crate::support::on_both_backends! {
     a_second_agent_on_a_data_dir_waits_and_names_the_holder;
 }
 
-/// Every kind of damage: zeros in the middle, a file cut short, one of noise.
+/// Every kind of damage: zeros in the middle, a file cut short, one of noise, an empty one.
 fn a_damaged_checkpoint_is_told_counted_and_read_again(io: Io) {
-    for (at, damage) in [zeroed as Damage, cut, noise].into_iter().enumerate() {
+    for (at, damage) in [zeroed as Damage, cut, noise, Vec::clear].into_iter().enumerate() {
         let admin = free_addr();
         let (scene, sink) = (Scene::new(io), good_sink());
         let mut log = Log::create(scene.logs().join("0.log"));

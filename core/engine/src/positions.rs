@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringtail_parse::Format;
-use ringtail_read::{Claim, Next};
+use ringtail_read::{Claim, Next, OpenFile};
 use ringtail_record::Position;
 
 use crate::checkpoint::Changes;
@@ -56,6 +56,16 @@ impl Shard {
         followed.cursors.retain(|known| *known != id);
         if followed.cursors.is_empty() {
             self.forget_lineage(lineage);
+        }
+    }
+
+    /// Takes note of how large the open files are, for what may be deleted before the next start. May block; at a stop.
+    pub(crate) fn measure_files(&mut self) {
+        for followed in self.lineages.values_mut() {
+            let size = |file: &OpenFile| file.stat().map_or(0, |stat| stat.size);
+            let sizes: Vec<(u32, u64)> =
+                followed.lineage.open_files().map(|(number, file)| (number, size(file))).collect();
+            sizes.into_iter().for_each(|(number, size)| followed.lineage.measured(number, size));
         }
     }
 

@@ -298,6 +298,7 @@ impl Shard {
                 Message::Drain(epoch) => (self.epoch, self.draining) = (epoch, true),
                 Message::Stop => {
                     self.take_answers();
+                    self.measure_files();
                     self.all_dirty();
                     self.write_positions();
                     self.stopped = true;

@@ -254,6 +254,19 @@ impl Lineage {
         self.generations.iter().any(|known| known.number == generation && known.open.is_some())
     }
 
+    /// The files that are open, with the numbers of their generations.
+    pub fn open_files(&self) -> impl Iterator<Item = (u32, &Arc<OpenFile>)> {
+        self.generations.iter().filter_map(|known| Some((known.number, &known.open.as_ref()?.file)))
+    }
+
+    /// Somebody looked: a generation's file has `size` bytes.
+    pub fn measured(&mut self, generation: u32, size: u64) {
+        let known = self.generations.iter_mut().find(|known| known.number == generation && !known.gz);
+        if let Some(known) = known {
+            known.size = known.size.max(size);
+        }
+    }
+
     /// Whether deleted files are held for what was not read of them.
     pub fn holds_deleted(&self) -> bool {
         self.generations.iter().any(|known| matches!(known.fate, Fate::Deleted { .. }))
