@@ -32,7 +32,7 @@ pub(crate) enum Order {
 impl Checkpointer {
     /// Starts the thread. After a failure redb wants the file opened again, which `reopen` does.
     pub(crate) fn start(checkpoint: Checkpoint, reopen: Reopen) -> std::io::Result<Self> {
-        // Unbounded, but for at most one message per shard and interval.
+        // Unbounded, but each shard sends a message per tick, and one for every lineage that ends.
         let (sender, receiver) = unbounded();
         let mut store = Store::new(checkpoint, reopen);
         let thread = std::thread::Builder::new()

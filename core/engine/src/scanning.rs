@@ -1,7 +1,8 @@
 //! The scanner's thread: it lists, opens and recognises files, since any of that may block, and tells the shards.
 //!
-//! Limits: a look at everything every [`RESCAN_EVERY`], or [`RESCAN_BLIND`] where some directory cannot be watched; in between the directories that inotify reports, not sooner than
-//! [`GATHER`] after the first report, and never more often than a tenth of the time that looking takes.
+//! Limits: a look at everything every [`RESCAN_EVERY`], or [`RESCAN_BLIND`] where some directory cannot be watched; in
+//! between the directories that inotify reports, not sooner than [`GATHER`] after the look before, and so that looking
+//! takes at most a tenth of the time.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -66,7 +67,7 @@ pub(crate) struct Scanning {
     /// Files to open again as soon as others are closed.
     busy: HashSet<(Arc<Path>, u32)>,
     stats: Arc<Stats>,
-    /// No look at anything before this.
+    /// No look at what inotify reported before this.
     pub(crate) not_before: Duration,
     pub(crate) rescan_at: Duration,
     pub(crate) clock: Arc<dyn Clock>,

@@ -179,6 +179,8 @@ pub(crate) struct Shard {
     measured_at: Duration,
     pub(crate) draining: bool,
     epoch: Epoch,
+    /// What the engine was told last.
+    told: Option<(Epoch, bool)>,
     scanned: bool,
     stopped: bool,
     events: Vec<Event>,
@@ -229,6 +231,7 @@ impl Shard {
             measured_at: Duration::ZERO,
             draining: false,
             epoch: 0,
+            told: None,
             scanned: false,
             stopped: false,
             events: Vec::new(),
@@ -399,12 +402,15 @@ impl Shard {
         }
     }
 
-    /// Tells the engine whether this shard has anything left to do.
-    fn tell_activity(&self) {
+    /// Tells the engine whether this shard has anything left to do, when that changed: others wait on that lock.
+    fn tell_activity(&mut self) {
         let waiting = !self.ready.is_empty() || !self.stalled.is_empty() || !self.timers.is_empty();
         let has_unread = !self.draining && (!self.scanned || waiting);
         let is_idle =
             !has_unread && self.flights.is_empty() && self.parts.messages.is_empty() && self.sink.is_clear();
-        self.parts.activity.set_idle(self.parts.number, self.epoch, is_idle);
+        if self.told != Some((self.epoch, is_idle)) {
+            self.told = Some((self.epoch, is_idle));
+            self.parts.activity.set_idle(self.parts.number, self.epoch, is_idle);
+        }
     }
 }
