@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use flate2::Crc;
 use ringtail_io::File;
 
 use crate::gz::Inflate;
@@ -10,6 +11,9 @@ use crate::identity::{HEAD_BYTES, Head, TAIL_BYTES, Tail};
 
 /// Bytes of a compressed file that are read at once.
 const PIECE: usize = 64 << 10;
+
+/// Bytes of a [`Trailer`].
+const TRAILER_BYTES: usize = 8;
 
 /// A file's uncompressed contents, read at places. Reading a `.gz` inflates it from its beginning.
 pub struct Content {
@@ -27,8 +31,7 @@ impl Content {
     /// damaged one is `InvalidData`.
     pub fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        let mut inflate = Inflate::new(offset);
-        let mut source = Source { file: &self.file, at: 0, piece: Vec::new(), used: 0 };
+        let (mut inflate, mut source) = (Inflate::new(offset), Source::new(self));
         let mut filled = 0;
         while filled < len {
             let count = match self.gz {
@@ -49,15 +52,6 @@ impl Content {
         self.read(0, HEAD_BYTES)
     }
 
-    /// Whether the contents reach to `len`. Asks the file, where it is not compressed; a truncation shows.
-    pub fn reaches(&self, len: u64) -> io::Result<bool> {
-        match (len.checked_sub(1), self.gz) {
-            (None, _) => Ok(true),
-            (Some(last), true) => Ok(!self.read(last, 1)?.is_empty()),
-            (Some(_), false) => Ok(self.file.stat()?.size >= len),
-        }
-    }
-
     /// Whether the contents have this tail. An empty tail says nothing, so that they have it.
     pub fn has(&self, tail: Tail) -> io::Result<bool> {
         let Some(start) = tail.start() else { return Ok(false) };
@@ -72,15 +66,66 @@ impl Content {
         Ok(Tail::new(end, &self.read(start, len)?))
     }
 
-    /// Where the contents of a `.gz` end, and whether that is its end or only as far as it was written. Inflates all
-    /// of it, up to `limit` bytes.
-    pub(crate) fn inflated_len(&self, limit: u64) -> io::Result<(u64, bool)> {
-        let mut inflate = Inflate::new(u64::MAX);
-        let mut source = Source { file: &self.file, at: 0, piece: Vec::new(), used: 0 };
-        let mut out = vec![0; PIECE];
-        while inflate.position() < limit && source.advance(&mut inflate, &mut out)? {}
-        Ok((inflate.position(), inflate.is_complete()))
+    pub(crate) fn is_gz(&self) -> bool {
+        self.gz
     }
+
+    /// How long the contents are, where they are not compressed.
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.stat()?.size)
+    }
+
+    /// The checksum that a `.gz` of the first `len` bytes ends with; none where there are fewer. Costs a tenth of inflating.
+    pub(crate) fn checksum(&self, len: u64) -> io::Result<Option<u32>> {
+        let (mut crc, mut piece, mut at) = (Crc::new(), vec![0; PIECE], 0);
+        while at < len {
+            let room = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
+            match read_at(&self.file, &mut piece[..room], at)? {
+                0 => return Ok(None),
+                count => {
+                    crc.update(&piece[..count]);
+                    at += count as u64;
+                }
+            }
+        }
+        Ok(Some(crc.sum()))
+    }
+
+    /// The last bytes of a `.gz`: checksum and length (modulo 2^32) of the contents of its last member. They tell of all
+    /// the contents where there is one member and nothing behind it, as compressors of logs write; of a file that is
+    /// still being written they are any bytes.
+    pub(crate) fn trailer(&self) -> io::Result<Option<Trailer>> {
+        let Some(at) = self.file.stat()?.size.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
+        let mut bytes = [0; TRAILER_BYTES];
+        if read_at(&self.file, &mut bytes, at)? < TRAILER_BYTES {
+            return Ok(None);
+        }
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Ok(Some(Trailer {
+            checksum: u32::from_le_bytes([a, b, c, d]),
+            len: u32::from_le_bytes([e, f, g, h]),
+        }))
+    }
+}
+
+/// The end of a `.gz` member (RFC 1952, 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trailer {
+    pub(crate) checksum: u32,
+    /// Modulo 2^32.
+    pub(crate) len: u32,
+}
+
+impl Trailer {
+    /// Whether contents of `len` bytes may end like this.
+    pub(crate) fn fits(self, len: u64) -> bool {
+        u64::from(self.len) == len % (1 << 32)
+    }
+}
+
+/// Whether an error says that a `.gz` is damaged: it will never say anything else.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
 }
 
 /// The head of an open file.
@@ -94,16 +139,21 @@ pub fn tail_of(file: &Arc<File>, gz: bool, end: u64) -> io::Result<Tail> {
 }
 
 /// The compressed bytes of a file, in pieces.
-struct Source<'a> {
+pub(crate) struct Source<'a> {
     file: &'a File,
     at: u64,
     piece: Vec<u8>,
     used: usize,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// From the first byte on.
+    pub(crate) fn new(content: &'a Content) -> Self {
+        Source { file: &content.file, at: 0, piece: Vec::new(), used: 0 }
+    }
+
     /// Inflates into `out`: bytes produced, 0 at the end of the file.
-    fn inflate(&mut self, inflate: &mut Inflate, out: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn inflate(&mut self, inflate: &mut Inflate, out: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.used == self.piece.len() && !self.refill()? {
                 return self.drain(inflate, out);
@@ -119,15 +169,6 @@ impl Source<'_> {
     /// What the inflater still holds when the file is at its end.
     fn drain(&mut self, inflate: &mut Inflate, out: &mut [u8]) -> io::Result<usize> {
         Ok(inflate.inflate(&[], out).map_err(damaged)?.produced)
-    }
-
-    /// Inflates something, to be skipped; whether the file went on.
-    fn advance(&mut self, inflate: &mut Inflate, out: &mut [u8]) -> io::Result<bool> {
-        if self.used == self.piece.len() && !self.refill()? {
-            return Ok(false);
-        }
-        self.used += inflate.inflate(&self.piece[self.used..], out).map_err(damaged)?.consumed;
-        Ok(true)
     }
 
     fn refill(&mut self) -> io::Result<bool> {

@@ -32,6 +32,7 @@ mod proof;
 mod resolve;
 mod scanner;
 mod siblings;
+mod survey;
 mod tracked;
 mod walk;
 

@@ -11,6 +11,7 @@ use crate::dirs::Dirs;
 use crate::open::OpenFiles;
 use crate::patterns::bytes;
 use crate::siblings::{Suffix, sibling, sort_oldest_first};
+use crate::survey::Surveys;
 use crate::tracked::{Role, Tracked};
 use crate::walk::Trouble;
 
@@ -32,6 +33,8 @@ pub(crate) struct Look<'a> {
     pub(crate) ignore_older_ns: Option<i64>,
     /// Whether a rotated file is left out.
     pub(crate) excluded: &'a dyn Fn(&Path) -> bool,
+    /// What was inflated before.
+    pub(crate) surveys: &'a mut Surveys,
     pub(crate) troubles: &'a mut Vec<Trouble>,
     /// `stat` calls made.
     pub(crate) stats: &'a mut u64,

@@ -1,26 +1,50 @@
 //! What the contents of a file prove: that a generation goes on in it, or that it is a copy.
+//!
+//! A `.gz` is asked first for what costs nothing: its head, and in its last bytes the length and the checksum of its
+//! contents. Where the original can be read, that is proof. Where it cannot, the bytes before the position prove it, which
+//! takes one pass of inflating; what it told is remembered.
 
 use std::io;
 use std::sync::Arc;
 
-use ringtail_io::{File, Fs};
+use ringtail_io::{File, Fs, Stat};
 
-use crate::head::Content;
-use crate::identity::Tail;
+use crate::head::{Content, Trailer, is_damage};
+use crate::identity::{HEAD_BYTES, Tail};
 use crate::look::Seen;
 use crate::open::OpenFile;
-use crate::tracked::{Known, Orphan, Tracked};
+use crate::survey::Surveys;
+use crate::tracked::{Known, Orphan, Role, Tracked};
 
 /// A file that has to be told apart.
 pub(crate) struct Candidate {
     pub(crate) content: Content,
     pub(crate) head: Vec<u8>,
+    pub(crate) stat: Stat,
     pub(crate) file: Arc<File>,
     pub(crate) open: Option<Arc<OpenFile>>,
     /// Bytes that were left out before it changed.
     pub(crate) begin: u64,
-    /// It could not be read before, so that its place in the order tells nothing.
-    pub(crate) was_unreadable: bool,
+    /// What it was when it was looked at last. (What could not be read before may have any place in the order.)
+    pub(crate) was: Option<Role>,
+}
+
+impl Candidate {
+    /// Whether it is a whole `.gz` of `len` bytes by its last bytes, with a head long enough to tell it from most others.
+    pub(crate) fn may_hold(&self, len: u64) -> io::Result<Option<Trailer>> {
+        if !self.content.is_gz() || self.head.len() < HEAD_BYTES {
+            return Ok(None);
+        }
+        Ok(self.content.trailer()?.filter(|trailer| trailer.fits(len)))
+    }
+
+    /// Whether it is a whole `.gz` of the first `len` bytes of an uncompressed original that begins like it.
+    fn holds(&self, original: &Content, len: u64) -> io::Result<bool> {
+        match self.may_hold(len)? {
+            Some(trailer) => Ok(original.checksum(len)? == Some(trailer.checksum)),
+            None => Ok(false),
+        }
+    }
 }
 
 /// Whether a generation without a file goes on in this one. An error is no answer.
@@ -30,15 +54,33 @@ pub(crate) fn continues(
     seen: &Seen,
     candidate: &Candidate,
     same_inode: bool,
+    surveys: &mut Surveys,
 ) -> io::Result<bool> {
     let claim = tracked.claim(orphan.generation);
-    let Candidate { content, head, .. } = candidate;
+    let Candidate { content, head, stat, .. } = candidate;
     if !orphan.identity.head.begins(head) {
         return Ok(false);
     }
-    let proven =
-        damage_is(false, content.reaches(claim.consumed))? && damage_is(false, content.has(claim.tail))?;
-    if !proven {
+    let compares = !same_inode && !seen.is_base;
+    let original = if compares { original(orphan, claim.tail)? } else { None };
+    let len = original.as_ref().map_or(orphan.size, |(_, len)| *len);
+    if compares && claim.consumed <= len {
+        let whole = match &original {
+            Some((original, len)) => candidate.holds(original, *len)?,
+            // Nothing was read of it, or all of it long ago: only that is known which the last look told.
+            None => orphan.witnessed && claim.tail.len == 0 && candidate.may_hold(len)?.is_some(),
+        };
+        if whole && orphan.identity.head.len as usize == HEAD_BYTES {
+            return Ok(true);
+        }
+    }
+    let ends = if compares {
+        vec![claim.consumed, claim.tail.end, len]
+    } else {
+        vec![claim.consumed, claim.tail.end]
+    };
+    let survey = surveys.of(content, stat, &ends)?;
+    if survey.reached() < claim.consumed || !survey.has(claim.tail) {
         return Ok(false);
     }
     if same_inode {
@@ -50,23 +92,11 @@ pub(crate) fn continues(
     }
     // Seen last when it was empty, it begins every file: then the tail of what was read since tells, or its contents.
     let unknown = orphan.identity.head.len == 0 && claim.tail.len == 0;
-    match original(orphan, claim.tail)? {
+    match original {
         Some((_, 0)) if unknown => Ok(false),
-        Some((original, len)) => {
-            let tail = original.tail(len)?;
-            Ok(damage_is(false, content.reaches(len))?
-                && damage_is(false, content.tail(len).map(|ours| ours == tail))?)
-        }
+        Some((original, len)) => Ok(survey.tail(len) == Some(original.tail(len)?)),
         None if unknown => Ok(false),
-        None => Ok(claim.tail.len > 0 || damage_is(false, content.reaches(orphan.size))?),
-    }
-}
-
-/// What a damaged `.gz` says; it will never say anything else. Other errors may be over the next time.
-fn damage_is(answer: bool, result: io::Result<bool>) -> io::Result<bool> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(answer),
-        result => result,
+        None => Ok(claim.tail.len > 0 || survey.reached() >= orphan.size),
     }
 }
 
@@ -82,22 +112,44 @@ fn original(orphan: &Orphan, tail: Tail) -> io::Result<Option<(Content, u64)>> {
 }
 
 /// Whether a rotated file has the same bytes as a file that holds a generation, as far as it goes. An error is no answer.
-pub(crate) fn is_copy(fs: &dyn Fs, known: &Known, seen: &Seen, candidate: &Candidate) -> io::Result<bool> {
+pub(crate) fn is_copy(
+    fs: &dyn Fs,
+    known: &Known,
+    seen: &Seen,
+    candidate: &Candidate,
+    surveys: &mut Surveys,
+) -> io::Result<bool> {
+    let begins = candidate.head.len() < known.head.len as usize || known.head.begins(&candidate.head);
+    if !begins {
+        return Ok(false);
+    }
     let file = match known.open.upgrade() {
         Some(open) => open.file.clone(),
         None => fs.open(&known.path)?,
     };
     let original = Content::new(file, known.gz);
-    let equal = || {
+    let mut equal = || {
         if !original.head()?.starts_with(&candidate.head) {
             return Ok(false);
         }
-        let len = match seen.gz {
-            true => candidate.content.inflated_len(known.stat.size.saturating_add(1))?.0,
-            false => seen.stat.size,
+        if !known.gz && candidate.holds(&original, known.stat.size)? {
+            return Ok(true);
+        }
+        // How much a compressed original holds is not known: all of the candidate is asked for.
+        let end = match (seen.gz, known.gz) {
+            (true, true) => u64::MAX,
+            (true, false) => known.stat.size,
+            (false, true) => seen.stat.size,
+            (false, false) => seen.stat.size.min(known.stat.size),
         };
-        let end = if known.gz { len } else { len.min(known.stat.size) };
-        Ok(original.tail(end)? == candidate.content.tail(end)?)
+        let ours = surveys.of(&candidate.content, &candidate.stat, &[end])?;
+        let end = ours.reached().min(end);
+        let theirs = surveys.of(&original, &known.stat, &[end])?;
+        Ok(theirs.tail(end).is_some() && theirs.tail(end) == ours.tail(end))
     };
-    damage_is(false, equal())
+    match equal() {
+        // It will never say anything else.
+        Err(error) if is_damage(&error) => Ok(false),
+        result => result,
+    }
 }

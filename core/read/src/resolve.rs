@@ -188,8 +188,7 @@ impl Look<'_> {
         begin: u64,
     ) -> Result<Verdict, Unclear> {
         let id = (seen.stat.dev, seen.stat.ino);
-        let was_unreadable =
-            tracked.files.iter().any(|known| known.id() == id && known.role == Role::Unreadable);
+        let was = tracked.files.iter().find(|known| known.id() == id).map(|known| known.role);
         let opened = match held.upgrade() {
             Some(open) => Ok((open.file.clone(), Some(open))),
             None => self.fs.open(&seen.path).map(|file| (file, None)),
@@ -202,7 +201,7 @@ impl Look<'_> {
                 Err(error) if error.kind() != ErrorKind::InvalidData || !seen.gz => return Err(error),
                 head => head?,
             };
-            Ok((stat, Candidate { content, head, file, open, begin, was_unreadable }))
+            Ok((stat, Candidate { content, head, stat, file, open, begin, was }))
         });
         match read {
             Ok((stat, _)) if (stat.dev, stat.ino) != id => Err(Unclear::Moving),
@@ -253,7 +252,8 @@ impl Look<'_> {
                 let found = first(&orphans, |orphan| {
                     let same =
                         (orphan.identity.dev, orphan.identity.ino) == (seen[at].stat.dev, seen[at].stat.ino);
-                    Ok(same == same_inode && continues(tracked, orphan, &seen[at], candidate, same)?)
+                    Ok(same == same_inode
+                        && continues(tracked, orphan, &seen[at], candidate, same, self.surveys)?)
                 });
                 if let Some(found) = found.map_err(|error| Unclear::of(&seen[at].path, error))? {
                     let orphan = orphans.remove(found);
@@ -324,9 +324,12 @@ impl Look<'_> {
             return Ok(Role::Pending);
         }
         if !file.is_base {
+            if let Some(role) = goes_on_copying(file, candidate, files) {
+                return Ok(role);
+            }
             for known in files.iter().flatten() {
                 let Some(generation) = known.generation() else { continue };
-                let is_copy = match is_copy(self.fs, known, file, candidate) {
+                let is_copy = match is_copy(self.fs, known, file, candidate, self.surveys) {
                     Err(error) if is_final(tracked, &error) => false,
                     result => result.map_err(|error| Unclear::of(&known.path, error))?,
                 };
@@ -346,7 +349,7 @@ impl Look<'_> {
                 // A `.gz` has the time of its compression.
                 && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
-        if !candidate.was_unreadable && files[at + 1..].iter().flatten().any(older_than) {
+        if candidate.was != Some(Role::Unreadable) && files[at + 1..].iter().flatten().any(older_than) {
             return Ok(Role::Old);
         }
         if !file.is_base && (self.excluded)(&file.path) {
@@ -394,7 +397,7 @@ impl Look<'_> {
 }
 
 /// The index of the first of `items` of which `is_it` says so.
-fn first<T>(items: &[T], is_it: impl Fn(&T) -> io::Result<bool>) -> io::Result<Option<usize>> {
+fn first<T>(items: &[T], mut is_it: impl FnMut(&T) -> io::Result<bool>) -> io::Result<Option<usize>> {
     for (at, item) in items.iter().enumerate() {
         if is_it(item)? {
             return Ok(Some(at));
@@ -410,6 +413,15 @@ fn is_final(tracked: &Tracked, error: &io::Error) -> bool {
         ErrorKind::PermissionDenied => tracked.refused >= PATIENCE,
         _ => false,
     }
+}
+
+/// A `.gz` that was taken for a copy stays one while it grows beside the original, so that no look inflates it. It is
+/// asked again when the original is gone.
+fn goes_on_copying(file: &Seen, candidate: &Candidate, files: &[Option<Known>]) -> Option<Role> {
+    let role = candidate.was.filter(|_| file.gz)?;
+    let Role::Copies(of) = role else { return None };
+    let original = files.iter().flatten().find(|known| known.generation() == Some(of))?;
+    original.head.begins(&candidate.head).then_some(role)
 }
 
 /// Whether nothing but its place tells that the log holds this generation: it was empty when it was seen last.

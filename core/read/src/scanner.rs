@@ -26,6 +26,7 @@ use crate::open::{OpenFile, OpenFiles};
 use crate::patterns::{PatternError, Patterns, bytes};
 use crate::resolve::refresh;
 use crate::siblings::sibling;
+use crate::survey::Surveys;
 use crate::tracked::Tracked;
 use crate::walk::{Match, Trouble, Walk};
 
@@ -50,6 +51,8 @@ pub struct Cost {
     pub listed: u64,
     /// Files asked for their size.
     pub files: u64,
+    /// Bytes that came out of compressed files to tell who they are, beyond their heads.
+    pub inflated: u64,
 }
 
 /// A file that was opened again.
@@ -67,6 +70,7 @@ pub struct Scanner {
     clock: Arc<dyn Clock>,
     files: OpenFiles,
     walk: Walk,
+    surveys: Surveys,
     lineages: HashMap<Arc<Path>, Tracked>,
     /// The lineages by their directory.
     by_dir: HashMap<Arc<Path>, Vec<Arc<Path>>>,
@@ -94,6 +98,7 @@ impl Scanner {
             clock,
             files,
             walk: Walk::new(Patterns::new(specs)?),
+            surveys: Surveys::default(),
             lineages: HashMap::default(),
             by_dir: HashMap::default(),
             mapped: 0,
@@ -208,7 +213,7 @@ impl Scanner {
     }
 
     fn scan(&mut self, only: Option<&Path>) -> Vec<Listing> {
-        let (began, listed) = (self.clock.now(), self.dirs.listed);
+        let (began, listed, inflated) = (self.clock.now(), self.dirs.listed, self.surveys.inflated);
         let mut troubles = Vec::new();
         self.dirs.begin();
         match only {
@@ -236,7 +241,8 @@ impl Scanner {
         }
         self.note(troubles, only.is_none());
         let elapsed = self.clock.now().saturating_sub(began);
-        self.cost = Cost { elapsed, listed: self.dirs.listed - listed, files };
+        let inflated = self.surveys.inflated - inflated;
+        self.cost = Cost { elapsed, listed: self.dirs.listed - listed, files, inflated };
         let keys: Option<BTreeSet<Arc<Path>>> = only.map(|_| changed.into_iter().collect());
         self.listings(keys)
     }
@@ -336,7 +342,8 @@ impl Scanner {
     fn refresh_all(&mut self, troubles: &mut Vec<Trouble>) -> u64 {
         let mut stats = 0;
         for tracked in self.lineages.values_mut() {
-            look_at(tracked, &mut self.dirs, &self.files, &self.walk, &*self.clock, troubles, &mut stats);
+            let look = (&self.files, &self.walk, &*self.clock);
+            look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
         }
         stats
     }
@@ -345,7 +352,8 @@ impl Scanner {
         let mut stats = 0;
         for key in keys {
             if let Some(tracked) = self.lineages.get_mut(key) {
-                look_at(tracked, &mut self.dirs, &self.files, &self.walk, &*self.clock, troubles, &mut stats);
+                let look = (&self.files, &self.walk, &*self.clock);
+                look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
             }
         }
         stats
@@ -374,9 +382,8 @@ impl Scanner {
 fn look_at(
     tracked: &mut Tracked,
     dirs: &mut Dirs,
-    files: &OpenFiles,
-    walk: &Walk,
-    clock: &dyn Clock,
+    (files, walk, clock): (&OpenFiles, &Walk, &dyn Clock),
+    surveys: &mut Surveys,
     troubles: &mut Vec<Trouble>,
     stats: &mut u64,
 ) {
@@ -395,6 +402,7 @@ fn look_at(
         scan: dirs.scan(),
         ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
         excluded: &excluded,
+        surveys,
         troubles,
         stats,
     };

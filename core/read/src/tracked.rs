@@ -90,6 +90,8 @@ pub(crate) struct Orphan {
     pub(crate) size: u64,
     pub(crate) gz: bool,
     pub(crate) begin: u64,
+    /// The scanner itself saw it, uncompressed, and not only a checkpoint knows it.
+    pub(crate) witnessed: bool,
     /// The shard may have it open.
     pub(crate) open: Weak<OpenFile>,
 }
@@ -99,7 +101,8 @@ impl From<&Known> for Option<Orphan> {
         let Known { stat, head, gz, begin, open, .. } = known;
         let identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
         let (size, gz, begin, open) = (stat.size, *gz, *begin, open.clone());
-        known.generation().map(|generation| Orphan { generation, identity, size, gz, begin, open })
+        let witnessed = !gz;
+        known.generation().map(|generation| Orphan { generation, identity, size, gz, begin, witnessed, open })
     }
 }
 
@@ -162,7 +165,7 @@ impl Tracked {
             .iter()
             .map(|record| {
                 let FileRecord { generation, identity, size, gz, .. } = *record;
-                Orphan { generation, identity, size, gz, begin: 0, open: Weak::new() }
+                Orphan { generation, identity, size, gz, begin: 0, witnessed: false, open: Weak::new() }
             })
             .collect();
         self.orphans.sort_by_key(|orphan| orphan.generation);
