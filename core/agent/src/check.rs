@@ -48,7 +48,7 @@ fn unmatched(loaded: &Loaded) -> Vec<Problem> {
     let Some(matches) = matches::look(pipelines) else { return Vec::new() };
     let mut warnings = Vec::new();
     for (number, (pipeline, places)) in pipelines.iter().zip(&loaded.path_places).enumerate() {
-        for (at, (path, place)) in pipeline.paths.iter().zip(places).enumerate() {
+        for (at, (path, place)) in pipeline.origin.paths.iter().zip(places).enumerate() {
             if matches.of_path(number, at) == 0 {
                 warnings.push(Problem {
                     place: place.clone(),

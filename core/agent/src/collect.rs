@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use crossbeam_channel::Receiver;
+use ringtail_config::{Origin, literal};
 use ringtail_engine::{BatchLimits, Mode};
 use ringtail_parse::Input;
-use ringtail_read::{Start, sibling};
+use ringtail_read::sibling;
 use ringtail_ship::SinkConfig;
 use tracing::error;
 
@@ -27,7 +28,6 @@ use crate::no_config;
 use crate::own;
 use crate::progress::Progress;
 use crate::signals::{self, Control};
-use crate::wiring::literal;
 
 /// How long what was read may take to be written after Ctrl-C.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -117,14 +117,9 @@ impl Target {
     }
 
     fn pipeline(&self, number: usize, input: Input) -> Pipeline {
-        Pipeline {
-            name: format!("collect-{number}"),
-            paths: vec![self.pattern.clone()],
-            exclude: self.exclude.clone(),
-            input,
-            start: Start::Beginning,
-            ..no_config::pipeline()
-        }
+        let (paths, exclude) = (vec![self.pattern.clone()], self.exclude.clone());
+        let origin = Origin { paths, exclude, input, ..Origin::default() };
+        Pipeline { name: format!("collect-{number}"), ..no_config::pipeline(origin) }
     }
 }
 

@@ -41,11 +41,11 @@ pub fn look(pipelines: &[Pipeline]) -> Option<Matches> {
     let mut specs = Vec::new();
     let mut owners = Vec::new();
     for (number, pipeline) in pipelines.iter().enumerate() {
-        for (place, path) in pipeline.paths.iter().enumerate() {
+        for (place, path) in pipeline.origin.paths.iter().enumerate() {
             specs.push(FileSpec {
                 id: u32::try_from(owners.len()).ok()?,
                 paths: vec![path.clone()],
-                exclude: pipeline.exclude.clone(),
+                exclude: pipeline.origin.exclude.clone(),
                 ignore_older: None,
             });
             owners.push((number, place));
@@ -75,7 +75,7 @@ fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
 pub fn sentence(pipelines: &[Pipeline], matches: Option<&Matches>) -> String {
     let Some(matches) = matches else { return "still looking: a file system answers slowly".into() };
     let part = |(number, pipeline): (usize, &Pipeline)| {
-        let sum: usize = (0..pipeline.paths.len()).map(|path| matches.of_path(number, path)).sum();
+        let sum: usize = (0..pipeline.origin.paths.len()).map(|path| matches.of_path(number, path)).sum();
         match sum {
             0 => format!("{}: nothing yet", pipeline.name),
             1 => format!("{}: 1 log", pipeline.name),

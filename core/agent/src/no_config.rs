@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use ringtail_config::Origin;
 use ringtail_encode::{Compression, Selection};
 use ringtail_engine::{BatchLimits, HoldDeleted};
-use ringtail_parse::{Input, Limits};
 use ringtail_read::Start;
 use ringtail_ship::SinkConfig;
 
@@ -52,21 +52,11 @@ pub fn to_stdout(paths: Vec<String>) -> Config {
             batch: BatchLimits { max_delay: TERMINAL_DELAY, ..BatchLimits::default() },
             concurrency: 1,
         }],
-        pipelines: vec![Pipeline { paths, ..pipeline() }],
+        pipelines: vec![pipeline(Origin { paths, start: Start::End, ..Origin::default() })],
     }
 }
 
-/// From now on, to the one output of [`to_stdout`]; without paths.
-pub fn pipeline() -> Pipeline {
-    Pipeline {
-        name: "node".into(),
-        paths: Vec::new(),
-        exclude: Vec::new(),
-        ignore_older: None,
-        input: Input::Auto,
-        start: Start::End,
-        limits: Limits { max_line: 1 << 20, max_record: 4 << 20 },
-        flush_after: Duration::from_secs(5),
-        to: vec!["standard output".into()],
-    }
+/// What comes from `origin`, to the one output of [`to_stdout`].
+pub fn pipeline(origin: Origin) -> Pipeline {
+    Pipeline { name: "node".into(), origin, to: vec!["standard output".into()] }
 }

@@ -8,6 +8,7 @@
 //!
 //! What it cannot know: a program that writes elsewhere what it gets from the agent.
 
+use ringtail_config::literal;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,6 @@ use ringtail_ship::SinkConfig;
 use rustix::fs::{FileType, fstat};
 
 use crate::config::Config;
-use crate::wiring::literal;
 
 /// The length of a container's id in hexadecimal digits.
 const CONTAINER_ID_LEN: usize = 64;
@@ -24,7 +24,7 @@ const CONTAINER_ID_LEN: usize = 64;
 /// Makes every pipeline leave out what this process writes.
 pub fn leave_out(config: &mut Config) {
     let own = globs(config);
-    config.pipelines.iter_mut().for_each(|pipeline| pipeline.exclude.extend(own.iter().cloned()));
+    config.pipelines.iter_mut().for_each(|pipeline| pipeline.origin.exclude.extend(own.iter().cloned()));
 }
 
 /// Globs of everything that this process writes.

@@ -1,6 +1,5 @@
 //! From a configuration to what the other crates are told.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ringtail_engine::{EngineConfig, Mode, Pipeline, PipelineOutput};
@@ -60,16 +59,8 @@ pub fn pipelines(config: &Config, shippers: &Shippers) -> Vec<Pipeline> {
         let outlet: Arc<dyn Outlet> = shippers.outlet(name)?;
         Some(PipelineOutput { name: name.clone(), outlet, batch: output.batch })
     };
-    let pipeline = |pipeline: &crate::config::Pipeline| Pipeline {
-        name: pipeline.name.clone(),
-        paths: pipeline.paths.clone(),
-        exclude: pipeline.exclude.clone(),
-        ignore_older: pipeline.ignore_older,
-        input: pipeline.input,
-        limits: pipeline.limits,
-        flush_after: pipeline.flush_after,
-        start: pipeline.start,
-        outputs: pipeline.to.iter().filter_map(outlet).collect(),
+    let pipeline = |pipeline: &crate::config::Pipeline| {
+        pipeline.origin.pipeline(&pipeline.name, pipeline.to.iter().filter_map(outlet).collect())
     };
     config.pipelines.iter().map(pipeline).collect()
 }
@@ -82,16 +73,4 @@ fn open_files() -> usize {
     };
     let files = limit.saturating_sub(DESCRIPTORS_KEPT).max(limit / 2).min(OPEN_FILES_MAX);
     usize::try_from(files).unwrap_or(usize::MAX)
-}
-
-/// A path as a glob that means itself.
-pub fn literal(path: &Path) -> String {
-    let mut glob = String::new();
-    for char in path.to_string_lossy().chars() {
-        if matches!(char, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '!' | '\\') {
-            glob.push('\\');
-        }
-        glob.push(char);
-    }
-    glob
 }

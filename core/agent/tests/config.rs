@@ -107,14 +107,14 @@ pipelines:
     );
     let shop = &config.pipelines[0];
     assert_eq!(
-        (shop.input, shop.start, shop.ignore_older),
+        (shop.origin.input, shop.origin.start, shop.origin.ignore_older),
         (Input::Fixed(Format::Cri), Start::Last(1 << 20), Some(Duration::from_secs(3600)))
     );
     assert_eq!(
-        (shop.limits.max_line, shop.limits.max_record, shop.flush_after),
+        (shop.origin.limits.max_line, shop.origin.limits.max_record, shop.origin.flush_after),
         (64 << 10, 4 << 20, Duration::from_secs(5))
     );
-    assert_eq!(shop.paths, ["/var/log/pods/**/*.log", "/b"]);
+    assert_eq!(shop.origin.paths, ["/var/log/pods/**/*.log", "/b"]);
 }
 
 /// A directory is one configuration; hidden files, which a ConfigMap's mount is full of, are none of it.

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::model::{Config, Output, Pipeline};
+use ringtail_config::{Field, Node, Place, Reader, Value, suggestion};
 use ringtail_ship::SinkConfig;
 
-use super::problem::Place;
-use super::reader::{Field, Reader, suggestion};
+use super::model::{Config, Output, Pipeline};
 use super::shares::{Shortage, shortages};
-use super::yaml::{Node, Value};
 
 /// Where the names and the memory stand, for messages about several of them.
 pub(crate) struct Places {

@@ -5,21 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ringtail_engine::HoldDeleted;
+use ringtail_config::{
+    Entry, Environment, Field, Fields, Later, Node, Place, Problem, Problems, Reader, Value, absolute, count,
+    hold_deleted, memory, show_size,
+};
 
 use super::legality;
 use super::model::{Config, Threads};
 use super::outputs;
 use super::pipelines;
-use super::problem::{Place, Problem, Problems};
-use super::reader::{Environment, Field, Fields, Later, Reader};
-use super::scalar::{duration, show_size, size};
-use super::yaml::{self, Entry, Node, Value};
 
 /// Bytes of one file: a pipeline is some hundred bytes, and a thousand of them are legal.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Less does not hold a slab a thread and one batch an output.
-const MEMORY_MIN: u64 = 16 << 20;
 const THREADS_MAX: u64 = 256;
 
 const LATER_TOP: [Later; 1] =
@@ -76,7 +73,7 @@ fn build(
     mut errors: Vec<Problem>,
 ) -> Result<Loaded, Problems> {
     let trees: Vec<Node> =
-        texts.iter().filter_map(|(file, text)| yaml::parse(file, text, &mut errors)).collect();
+        texts.iter().filter_map(|(file, text)| ringtail_config::parse(file, text, &mut errors)).collect();
     let whole_trees = errors.is_empty();
     let mut reader = Reader::new(env);
     reader.problems.errors = errors;
@@ -181,7 +178,7 @@ fn merge_names(reader: &mut Reader<'_>, section: &str, names: &mut Vec<Entry>, m
 fn top(reader: &mut Reader<'_>, root: &Node, complete: bool) -> Option<Config> {
     let field = Field { path: String::new(), node: root };
     let mut fields = reader.fields(&field, "`outputs:` and `pipelines:`")?;
-    let data_dir = reader.parsed(fields.take("data_dir"), super::absolute);
+    let data_dir = reader.parsed(fields.take("data_dir"), absolute);
     let memory_field = fields.take("memory");
     let memory = reader.parsed(memory_field.clone(), memory);
     let threads = reader.parsed(fields.take("threads"), threads);
@@ -227,21 +224,12 @@ fn default_admin() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9590))
 }
 
-fn memory(text: &str) -> Result<usize, String> {
-    let bytes = size(text)?;
-    match usize::try_from(bytes) {
-        Ok(memory) if bytes >= MEMORY_MIN => Ok(memory),
-        Ok(_) => Err(format!("is too little; write `{}` or more", show_size(MEMORY_MIN))),
-        Err(_) => Err("is more than this machine can address; write `128MiB`".into()),
-    }
-}
-
 fn threads(text: &str) -> Result<Threads, String> {
     let wrong = |_| format!("is neither `auto` nor a number from 1 to {THREADS_MAX}");
     match text {
         "auto" => Ok(Threads::Auto),
         text => {
-            let count = outputs::count(text, 1, THREADS_MAX).map_err(wrong)?;
+            let count = count(text, 1, THREADS_MAX).map_err(wrong)?;
             Ok(Threads::Count(usize::try_from(count).unwrap_or(1)))
         }
     }
@@ -261,16 +249,4 @@ fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
             text.parse().map(Some).map_err(|_| "is not an address; write `127.0.0.1:9590`, or `off`".into())
         }
     }
-}
-
-fn hold_deleted(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<HoldDeleted> {
-    let mut fields = reader.fields(field, "`{max_bytes: 1GiB, max_age: 1h}`")?;
-    let max_bytes = reader.parsed(fields.take("max_bytes"), size);
-    let max_age = reader.parsed(fields.take("max_age"), duration);
-    fields.finish(reader, &[]);
-    let default = HoldDeleted::default();
-    Some(HoldDeleted {
-        max_bytes: max_bytes.unwrap_or(default.max_bytes),
-        max_age: max_age.unwrap_or(default.max_age),
-    })
 }

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use ringtail_config::Origin;
 use ringtail_encode::{Compression, Selection};
 use ringtail_engine::{BatchLimits, HoldDeleted};
-use ringtail_parse::{Input, Limits};
-use ringtail_read::Start;
 use ringtail_ship::SinkConfig;
 
 /// A whole configuration.
@@ -60,20 +58,8 @@ pub struct Output {
 pub struct Pipeline {
     /// Its name.
     pub name: String,
-    /// Files, directories and globs, absolute.
-    pub paths: Vec<String>,
-    /// Globs of paths to leave out.
-    pub exclude: Vec<String>,
-    /// Files not written to for this long when first seen are left out.
-    pub ignore_older: Option<Duration>,
-    /// The format of the files.
-    pub input: Input,
-    /// Where files begin that are present at the first start.
-    pub start: Start,
-    /// Limits on lines and joined records.
-    pub limits: Limits,
-    /// How long an unfinished line waits for its rest.
-    pub flush_after: Duration,
+    /// Where its records come from.
+    pub origin: Origin,
     /// Names of outputs.
     pub to: Vec<String>,
 }

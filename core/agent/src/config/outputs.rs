@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
+use ringtail_config::{Field, Fields, Later, Reader, absolute, check_name, count, duration, show_size, size};
 use ringtail_encode::{Compression, Selection};
 use ringtail_engine::BatchLimits;
 use ringtail_ship::{PACKER_QUEUE_BYTES, Rotate, Secret, SinkConfig};
 use url::Url;
 
 use super::model::Output;
-use super::reader::{Field, Fields, Later, Reader};
-use super::scalar::{duration, show_size, size};
 
 /// A batch must fit in what may wait, sealed, before one packer.
 const BATCH_BYTES_MAX: u64 = PACKER_QUEUE_BYTES as u64;
@@ -53,7 +52,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Output> {
         reader.error(field, "names no output; write `main: {type: stdout}`");
     }
     let read = |(name, place, field): (&str, &_, Field<'_>)| {
-        super::check_name(reader, place, &field.path, name);
+        check_name(reader, place, &field.path, name);
         output(reader, name, &field)
     };
     named.into_iter().filter_map(read).collect()
@@ -185,7 +184,7 @@ fn file(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<SinkConfig> 
         fields.missing(reader, "has no `path`; write `path: /var/log/ringtail/records.ndjson`");
         return None;
     };
-    let path = reader.parsed(Some(path), super::absolute)?;
+    let path = reader.parsed(Some(path), absolute)?;
     Some(SinkConfig::File { path: PathBuf::from(path), rotate })
 }
 
@@ -251,13 +250,4 @@ fn headers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, Secret)> 
         }
     }
     headers
-}
-
-/// A whole number within bounds.
-pub(crate) fn count(text: &str, min: u64, max: u64) -> Result<u64, String> {
-    match text.parse::<u64>() {
-        Ok(number) if (min..=max).contains(&number) => Ok(number),
-        Ok(_) => Err(format!("is out of bounds; write a number from {min} to {max}")),
-        Err(_) => Err(format!("is not a whole number; write one from {min} to {max}")),
-    }
 }

@@ -2,10 +2,10 @@
 //!
 //! Three eighths of it are payloads, evenly over the outputs; an eighth are carries, in which records are joined.
 
+use ringtail_config::{Origin, show_size};
 use ringtail_memory::{Budget, CarryPool, Use};
 
 use super::model::{Config, Output, Pipeline};
-use super::scalar::show_size;
 
 /// Something that the memory is too small for: it would never move.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ fn payloads(config: &Config, output: &Output) -> Option<Shortage> {
     let payloads = |memory: usize| Budget::new(memory).limit(Use::Payloads);
     let share = payloads(config.memory) / outputs.max(1);
     let senders = config.pipelines.iter().filter(|pipeline| pipeline.to.contains(name));
-    let record = senders.map(|pipeline| pipeline.limits.max_record).max().unwrap_or(0);
+    let record = senders.map(|pipeline| pipeline.origin.limits.max_record).max().unwrap_or(0);
     let needed = (2 * batch.max_bytes).max(record);
     if share >= needed {
         return None;
@@ -49,7 +49,7 @@ fn payloads(config: &Config, output: &Output) -> Option<Shortage> {
 
 /// A record that is being joined lies in one carry.
 fn carries(config: &Config, pipeline: &Pipeline) -> Option<Shortage> {
-    let Pipeline { name, limits, .. } = pipeline;
+    let Pipeline { name, origin: Origin { limits, .. }, .. } = pipeline;
     let fits = |memory: usize| CarryPool::new(&Budget::new(memory)).take(limits.max_record).is_ok();
     if fits(config.memory) {
         return None;

@@ -72,7 +72,7 @@ fn pipeline(pipeline: &Pipeline) -> Vec<Finding> {
             ),
         }
     };
-    pipeline.paths.iter().map(look).collect()
+    pipeline.origin.paths.iter().map(look).collect()
 }
 
 /// The directories before the first wildcard, or the whole path where there is none.

@@ -10,47 +10,57 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
-use super::problem::{Place, Problem};
+use crate::problem::{Place, Problem};
 
 /// Nodes of one file.
 const NODES_MAX: usize = 100_000;
 
 /// A value and where it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What stands there.
+    pub value: Value,
 }
 
+/// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
     /// A text; `plain` where it was not quoted.
     Scalar {
+        /// As it was written, without quotes.
         text: String,
+        /// Whether it was written without quotes.
         plain: bool,
     },
+    /// Items.
     List(Vec<Node>),
+    /// Keys and values, in their order; no key twice.
     Map(Vec<Entry>),
 }
 
 /// A key of a mapping, its place, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) place: Place,
-    pub(crate) node: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub place: Place,
+    /// Its value.
+    pub node: Node,
 }
 
 impl Node {
     /// Whether nothing stands behind the key.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
     }
 }
 
 /// Reads one document. An empty one has no node. Keys that stand twice are told and the first one kept; a mistake in
 /// the syntax ends the reading.
-pub(crate) fn parse(file: &Path, text: &str, errors: &mut Vec<Problem>) -> Option<Node> {
+pub fn parse(file: &Path, text: &str, errors: &mut Vec<Problem>) -> Option<Node> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut tree =

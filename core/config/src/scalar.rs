@@ -9,7 +9,7 @@ const DURATIONS_MS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Bytes: `1048576`, `128MiB`, `1GiB`. The error says what to write instead.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let Ok(number) = number.parse::<u64>() else {
         return Err(
@@ -36,7 +36,7 @@ fn better_size(number: u64, unit: &str) -> String {
 }
 
 /// A time span: `250ms`, `5s`, `1h`. The error says what to write instead.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let Ok(number) = number.parse::<u64>() else {
         return Err(
@@ -62,7 +62,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// Bytes as [`size`] reads them, in the largest unit that is exact.
-pub(crate) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     let unit = SIZES[..4].iter().rev().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     match unit {
         Some((name, factor)) => format!("{}{name}", bytes / factor),

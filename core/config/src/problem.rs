@@ -65,7 +65,7 @@ pub struct Problems {
 
 impl Problems {
     /// In the order of files and lines.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.errors.sort();
         self.warnings.sort();
     }

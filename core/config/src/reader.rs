@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::problem::{Place, Problem, Problems};
-use super::yaml::{Node, Value};
+use crate::problem::{Place, Problem, Problems};
+use crate::yaml::{Node, Value};
 
 /// Bytes of a secret's file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -16,24 +16,28 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A key that a later version will understand, and what to do until then.
-pub(crate) type Later = (&'static str, &'static str);
+pub type Later = (&'static str, &'static str);
 
 /// The walker.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     env: Environment<'a>,
-    pub(crate) problems: Problems,
+    /// What was found so far.
+    pub problems: Problems,
 }
 
 /// A node with the path of keys that leads to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Field<'n> {
-    pub(crate) path: String,
-    pub(crate) node: &'n Node,
+pub struct Field<'n> {
+    /// As in `pipelines.shop.from`; empty at the top.
+    pub path: String,
+    /// The node.
+    pub node: &'n Node,
 }
 
 /// The keys of one mapping, taken one after the other.
-pub(crate) struct Fields<'n> {
-    pub(crate) path: String,
+pub struct Fields<'n> {
+    /// See [`Field::path`].
+    pub path: String,
     place: Place,
     left: Vec<(&'n str, &'n Place, &'n Node)>,
     known: Vec<&'static str>,
@@ -41,7 +45,7 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Takes the value of `key`. Each key is asked for once, also those that are not there: they are what is known.
-    pub(crate) fn take(&mut self, key: &'static str) -> Option<Field<'n>> {
+    pub fn take(&mut self, key: &'static str) -> Option<Field<'n>> {
         self.known.push(key);
         let at = self.left.iter().position(|(name, ..)| *name == key)?;
         let (_, _, node) = self.left.remove(at);
@@ -49,24 +53,24 @@ impl<'n> Fields<'n> {
     }
 
     /// Whether `key` is there and not taken.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.left.iter().any(|(name, ..)| *name == key)
     }
 
     /// Takes every key that is left: a mapping whose keys are names.
-    pub(crate) fn take_all(&mut self) -> Vec<(&'n str, &'n Place, Field<'n>)> {
+    pub fn take_all(&mut self) -> Vec<(&'n str, &'n Place, Field<'n>)> {
         let path = &self.path;
         let named = |(name, place, node)| (name, place, Field { path: join(path, name), node });
         std::mem::take(&mut self.left).into_iter().map(named).collect()
     }
 
     /// Reports the absence of something that must be there.
-    pub(crate) fn missing(&self, reader: &mut Reader<'_>, message: impl Into<String>) {
+    pub fn missing(&self, reader: &mut Reader<'_>, message: impl Into<String>) {
         reader.error_at(&self.place, &self.path, message);
     }
 
     /// Reports every key that nobody took.
-    pub(crate) fn finish(self, reader: &mut Reader<'_>, later: &[Later]) {
+    pub fn finish(self, reader: &mut Reader<'_>, later: &[Later]) {
         for (name, place, _) in &self.left {
             let message = match later.iter().find(|(key, _)| key == name) {
                 Some((_, remedy)) => format!("not yet in this version; {remedy}"),
@@ -78,19 +82,23 @@ impl<'n> Fields<'n> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(env: Environment<'a>) -> Self {
+    /// A walker that replaces `${NAME}` by what `env` says.
+    pub fn new(env: Environment<'a>) -> Self {
         Reader { env, problems: Problems::default() }
     }
 
-    pub(crate) fn error_at(&mut self, place: &Place, key: &str, message: impl Into<String>) {
+    /// Reports a mistake at `place`.
+    pub fn error_at(&mut self, place: &Place, key: &str, message: impl Into<String>) {
         self.problems.errors.push(Problem { place: place.clone(), key: key.into(), message: message.into() });
     }
 
-    pub(crate) fn error(&mut self, field: &Field<'_>, message: impl Into<String>) {
+    /// Reports a mistake in the value of `field`.
+    pub fn error(&mut self, field: &Field<'_>, message: impl Into<String>) {
         self.error_at(&field.node.place, &field.path, message);
     }
 
-    pub(crate) fn warn(&mut self, place: &Place, key: &str, message: impl Into<String>) {
+    /// Reports what is legal and perhaps not meant.
+    pub fn warn(&mut self, place: &Place, key: &str, message: impl Into<String>) {
         self.problems.warnings.push(Problem {
             place: place.clone(),
             key: key.into(),
@@ -99,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The keys of a mapping. `example` is what to write where it is none.
-    pub(crate) fn fields<'n>(&mut self, field: &Field<'n>, example: &str) -> Option<Fields<'n>> {
+    pub fn fields<'n>(&mut self, field: &Field<'n>, example: &str) -> Option<Fields<'n>> {
         let Value::Map(entries) = &field.node.value else {
             self.error(
                 field,
@@ -112,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a list. A single value where a list belongs is told how to become one.
-    pub(crate) fn list<'n>(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
+    pub fn list<'n>(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
         match &field.node.value {
             Value::List(nodes) => {
                 let item = |(at, node)| Field { path: format!("{}[{at}]", field.path), node };
@@ -130,7 +138,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a scalar as it was written, for messages: `${NAME}` is not replaced in it.
-    pub(crate) fn raw<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
+    pub fn raw<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
         match &field.node.value {
             Value::Scalar { text, .. } if !field.node.is_null() => Some(text),
             _ => {
@@ -142,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a scalar, with every `${NAME}` replaced.
-    pub(crate) fn text(&mut self, field: &Field<'_>) -> Option<String> {
+    pub fn text(&mut self, field: &Field<'_>) -> Option<String> {
         let raw = self.raw(field)?;
         match expand(raw, self.env) {
             Ok(text) => Some(text),
@@ -154,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a scalar, or of the file that `file:/path` names, without its last newline. `${NAME}` is replaced.
-    pub(crate) fn secret(&mut self, field: &Field<'_>) -> Option<String> {
+    pub fn secret(&mut self, field: &Field<'_>) -> Option<String> {
         let text = self.text(field)?;
         let Some(path) = text.strip_prefix("file:") else { return Some(text) };
         match read_secret(Path::new(path)) {
@@ -170,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A scalar that `parse` understands; its error completes "`value` ...".
-    pub(crate) fn parsed<T>(
+    pub fn parsed<T>(
         &mut self,
         field: Option<Field<'_>>,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -187,7 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of `choices` by name.
-    pub(crate) fn choice<T: Copy>(
+    pub fn choice<T: Copy>(
         &mut self,
         field: Option<Field<'_>>,
         choices: &[(&'static str, T)],
@@ -208,7 +216,7 @@ fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
 }
 
 /// What to write instead of `name`: the nearest of `known`, or all of them.
-pub(crate) fn suggestion(name: &str, known: &[&str]) -> String {
+pub fn suggestion(name: &str, known: &[&str]) -> String {
     let near = |known: &&&str| strsim::jaro_winkler(name, known);
     match known.iter().max_by(|a, b| near(a).total_cmp(&near(b))) {
         Some(best) if near(&best) > 0.8 => format!("did you mean `{best}`?"),
