@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all bench lint
+.PHONY: help run test test-all fuzz bench lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -21,6 +21,10 @@ test: ## everything that fits in 20 minutes on two cores, on both I/O backends
 test-all: ## and what takes longer: more seeds of the simulation, longer runs under kill -9
 	@scripts/setup test
 	scripts/test --all
+
+fuzz: ## every fuzzer for TIME seconds (60), with AddressSanitizer; what is found joins fuzz/corpus
+	@scripts/setup fuzz
+	scripts/fuzz $(or $(TIME),60)
 
 bench: ## the throughput of each stage and of the whole, beside the bare loops
 	@scripts/setup build

@@ -1,56 +1,10 @@
 //! What a packer gives out, against serde_json and the real decoders.
 
-use std::io::Read;
-use std::path::Path;
-use std::sync::Arc;
-
 use proptest::prelude::*;
 use ringtail_encode::{Compression, Packed, Packer, Selection, Wire};
-use ringtail_memory::{Budget, CarryPool, Frozen};
-use ringtail_record::{Attribute, Batch, Flags, Record, Source, Stream};
+use ringtail_oracles::encode::{Sample, batch, check, check_lines, check_payloads, decoded, ndjson, sources};
+use ringtail_record::{Flags, Stream};
 use serde_json::{Value, json};
-
-/// One record and who wrote it.
-#[derive(Clone, Debug)]
-struct Sample {
-    time_ns: i64,
-    stream: Stream,
-    flags: Flags,
-    body: Vec<u8>,
-    source: usize,
-}
-
-fn sources() -> Vec<Arc<Source>> {
-    let mut labelled = Source::from_path(Path::new("/var/log/pods/shop_web-0_8f1c/app/3.log"));
-    labelled.set(Attribute::text("k8s.pod.label.team", "\"a\\b\"\n\u{1f980}"));
-    labelled.set(Attribute::int("limit", i64::MIN));
-    [labelled, Source::from_path(Path::new("/tmp/raw.txt"))].map(Arc::new).to_vec()
-}
-
-fn batch(samples: &[Sample], sources: &[Arc<Source>]) -> Batch {
-    let carries = CarryPool::new(&Budget::new(256 << 20));
-    let mut batch = Batch::default();
-    for sample in samples {
-        let mut carry = carries.take(sample.body.len()).expect("within budget");
-        carry.push(&sample.body).expect("within budget");
-        let len = u32::try_from(sample.body.len()).expect("short");
-        let record = Record {
-            time_ns: sample.time_ns,
-            buffer: 0,
-            off: 0,
-            len,
-            source: 0,
-            stream: sample.stream,
-            flags: sample.flags,
-        };
-        batch.append(&Frozen::from(carry), &sources[sample.source], [record]);
-    }
-    batch
-}
-
-fn ndjson(compression: Compression) -> Packer {
-    Packer::new(Wire::Ndjson { attributes: Selection::all() }, compression)
-}
 
 fn sample(body: &[u8]) -> Sample {
     Sample {
@@ -128,31 +82,6 @@ fn text_is_the_messages_byte_for_byte() {
     assert_eq!(packed, Packed { records: 3, encoded_bytes: 9, replaced_utf8: 0 });
 }
 
-/// The line as serde_json reads it must be the record.
-fn check(line: &str, sample: &Sample, source: &Source) {
-    let line: Value = serde_json::from_str(line).expect("valid JSON");
-    let line = line.as_object().expect("an object");
-    assert_eq!(line["message"], *String::from_utf8_lossy(&sample.body));
-    let stream = line.get("stream").map_or("", |stream| stream.as_str().expect("text"));
-    assert_eq!(stream, sample.stream.name());
-    let flags: Vec<_> = Flags::NAMES
-        .iter()
-        .filter(|(flag, _)| sample.flags.contains(*flag))
-        .map(|(_, name)| json!(name))
-        .collect();
-    let known = line.get("log.flags").map_or(&[][..], |flags| flags.as_array().expect("an array"));
-    assert_eq!(known, flags);
-    for attribute in source.attributes() {
-        let expected = match &attribute.value {
-            ringtail_record::Value::Text(text) => json!(text),
-            ringtail_record::Value::Int(number) => json!(number),
-        };
-        assert_eq!(line[&*attribute.name], expected, "{}", attribute.name);
-    }
-    let own = 2 + usize::from(!stream.is_empty()) + usize::from(!flags.is_empty());
-    assert_eq!(line.len(), own + source.attributes().len());
-}
-
 fn any_sample() -> impl Strategy<Value = Sample> {
     let byte = prop_oneof![4 => 0x20u8..0x7f, 1 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')];
     let body = prop_oneof![
@@ -174,38 +103,8 @@ fn any_sample() -> impl Strategy<Value = Sample> {
 proptest! {
     #[test]
     fn every_line_reads_back_as_its_record(samples in proptest::collection::vec(any_sample(), 0..200)) {
-        let (lines, packed) = packed(&samples);
-        prop_assert_eq!(lines.lines().count(), samples.len());
-        for (line, sample) in lines.lines().zip(&samples) {
-            check(line, sample, &sources()[sample.source]);
-        }
-        let lossy = samples.iter().filter(|sample| std::str::from_utf8(&sample.body).is_err()).count();
-        prop_assert_eq!(packed, Packed {
-            records: samples.len() as u64, encoded_bytes: lines.len() as u64, replaced_utf8: lossy as u64,
-        });
+        check_lines(&samples);
     }
-}
-
-/// What the real decoders read from payloads written one after the other, as the command line tools read them.
-fn decoded(compression: Compression, mut file: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    match compression {
-        Compression::None => plain.extend_from_slice(file),
-        Compression::Zstd => {
-            zstd::stream::Decoder::new(file).expect("zstd").read_to_end(&mut plain).expect("whole frames");
-        }
-        // This decoder stops at the end of each frame.
-        Compression::Lz4 => {
-            while !file.is_empty() {
-                let mut decoder = lz4_flex::frame::FrameDecoder::new(&mut file);
-                decoder.read_to_end(&mut plain).expect("whole frame");
-            }
-        }
-        Compression::Gzip => {
-            flate2::read::MultiGzDecoder::new(file).read_to_end(&mut plain).expect("whole members");
-        }
-    }
-    plain
 }
 
 #[test]
@@ -222,20 +121,7 @@ fn payloads_written_one_after_the_other_are_read_by_the_real_decoders() {
         vec![sample(b"last")],
     ];
     for compression in Compression::ALL {
-        let mut packer = ndjson(compression);
-        let (mut file, mut expected) = (Vec::new(), Vec::new());
-        for samples in &batches {
-            let (lines, plain) = packed(samples);
-            let begin = file.len();
-            assert_eq!(packer.pack(&batch(samples, &sources()), &mut file), plain);
-            if samples.is_empty() {
-                assert_eq!(file.len(), begin, "an empty batch is no frame");
-                continue;
-            }
-            assert!(decoded(compression, &file[begin..]) == lines.as_bytes(), "{compression}, alone");
-            expected.extend_from_slice(lines.as_bytes());
-        }
-        assert!(decoded(compression, &file) == expected, "{compression}, one after the other");
+        check_payloads(compression, &batches);
     }
 }
 

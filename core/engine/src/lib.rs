@@ -17,6 +17,9 @@ mod config;
 mod cursor;
 mod engine;
 mod following;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gz;
 mod maps;
 mod names;

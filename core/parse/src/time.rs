@@ -156,59 +156,9 @@ fn eight_digits(text: &[u8; 8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ringtail_oracles::time::naive;
 
     use super::*;
-
-    /// Counts days one by one.
-    fn naive_ns(year: i64, month: i64, day: i64, second_of_day: i64, nanos: i64) -> i64 {
-        let days_of_year = |year| (1..=12).map(|month| days_of_month(year, month)).sum::<i64>();
-        let years: i64 = if year >= 1970 {
-            (1970..year).map(days_of_year).sum()
-        } else {
-            -(year..1970).map(days_of_year).sum::<i64>()
-        };
-        let days = years + (1..month).map(|month| days_of_month(year, month)).sum::<i64>() + day - 1;
-        (days * 86_400 + second_of_day) * NS_PER_S + nanos
-    }
-
-    /// Field by field, with the standard library's parsing of numbers.
-    fn naive(text: &str) -> Option<i64> {
-        let number = |text: &str, range: std::ops::RangeInclusive<i64>| {
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse().ok()).flatten().filter(|number| range.contains(number))
-        };
-        if !text.is_ascii() || text.len() < 20 {
-            return None;
-        }
-        let (date_time, rest) = text.split_at(19);
-        let mark = |at: usize, mark: &str| (&date_time[at..=at] == mark).then_some(());
-        mark(4, "-").and(mark(7, "-")).and(mark(10, "T")).and(mark(13, ":")).and(mark(16, ":"))?;
-        let year = number(&date_time[..4], 1678..=2261)?;
-        let month = number(&date_time[5..7], 1..=12)?;
-        let day = number(&date_time[8..10], 1..=days_of_month(year, month))?;
-        let hour = number(&date_time[11..13], 0..=23)?;
-        let minute = number(&date_time[14..16], 0..=59)?;
-        let second = number(&date_time[17..19], 0..=59)?;
-        let at = rest.find(['Z', '+', '-'])?;
-        let (fraction, zone) = rest.split_at(at);
-        let nanos = match fraction.strip_prefix('.') {
-            None => fraction.is_empty().then_some(0)?,
-            Some(digits) if (1..=9).contains(&digits.len()) => {
-                number(&format!("{digits:0<9}"), 0..=999_999_999)
-                    .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?
-            }
-            Some(_) => return None,
-        };
-        let offset = match zone.len() {
-            1 => (zone == "Z").then_some(0)?,
-            6 if &zone[3..4] == ":" && !zone.starts_with('Z') => {
-                let minutes = number(&zone[1..3], 0..=23)? * 60 + number(&zone[4..], 0..=59)?;
-                if zone.starts_with('-') { -minutes } else { minutes }
-            }
-            _ => return None,
-        };
-        Some(naive_ns(year, month, day, (hour * 60 + minute - offset) * 60 + second, nanos))
-    }
 
     /// Reads `text` when nothing but it is there, and in front of other bytes.
     fn read(clock: &mut Timestamps, text: &str) -> Option<i64> {

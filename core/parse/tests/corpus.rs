@@ -3,13 +3,11 @@
 //! `<name>.expected` holds a record a line: end, time in nanoseconds, stream, flags, message. Each file is also read
 //! with its chunk ending at every byte, and in pieces of every small size: nothing may change.
 
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use common::{Got, NOW_NS, Reader, many_carries};
+use ringtail_oracles::parse::{Got, NOW_NS, Reader, many_carries};
 use ringtail_parse::{Format, Input, Limits};
 use ringtail_record::Flags;
 

@@ -1,9 +1,7 @@
 //! What happens to the last line of a file, to open records, and when carries run out.
 
-mod common;
-
-use common::hog;
 use ringtail_memory::{Budget, CarryPool, Exhausted, Use};
+use ringtail_oracles::parse::hog;
 use ringtail_parse::{Decoder, Format, Input, LARGEST_LIMIT, Limits, LineEnd, Table};
 use ringtail_record::{Flags, Position, Stream};
 

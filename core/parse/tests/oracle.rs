@@ -2,167 +2,10 @@
 //!
 //! The model knows what each line means, so that the oracle parses nothing: it only cuts and joins.
 
-mod common;
-
-use common::{Got, NOW_NS, Reader, Row, hog, many_carries};
 use proptest::prelude::*;
-use ringtail_memory::{Budget, CarryPool};
-use ringtail_parse::{Format, Input, Limits};
-use ringtail_record::{Flags, Position, Stream};
-
-/// One line of a file, as its writer meant it.
-#[derive(Clone, Debug)]
-enum Line {
-    /// `text` is what stands in the file, `units` what it says: encoded length and decoded bytes of each character.
-    Message {
-        head: Vec<u8>,
-        units: Vec<(Vec<u8>, Vec<u8>)>,
-        tail: Vec<u8>,
-        stream: Stream,
-        time_ns: i64,
-        whole: bool,
-    },
-    Garbage(Vec<u8>),
-}
-
-impl Line {
-    fn text(&self) -> Vec<u8> {
-        match self {
-            Line::Garbage(text) => text.clone(),
-            Line::Message { head, units, tail, .. } => {
-                let units = units.iter().flat_map(|(text, _)| text);
-                head.iter().chain(units).chain(tail).copied().collect()
-            }
-        }
-    }
-}
-
-/// What the decoder must deliver for `files`.
-fn expected(format: Format, files: &[Vec<Line>], limits: Limits) -> Got {
-    let mut oracle = Oracle { limits, got: Got::default(), open: Default::default() };
-    for (generation, lines) in files.iter().enumerate() {
-        let mut offset = 0;
-        for line in lines {
-            offset += line.text().len() as u64 + 1;
-            oracle.line(
-                format,
-                line,
-                Position { generation: u32::try_from(generation).expect("few files"), offset },
-            );
-        }
-    }
-    for stream in Stream::ALL {
-        if let Some((row, lost)) = oracle.open[stream.index()].take() {
-            oracle.deliver(Row { flags: row.flags | Flags::PARTIAL.bits(), ..row }, lost);
-        }
-    }
-    oracle.got
-}
-
-struct Oracle {
-    limits: Limits,
-    got: Got,
-    open: [Option<(Row, u64)>; 3],
-}
-
-impl Oracle {
-    fn line(&mut self, format: Format, line: &Line, end: Position) {
-        let text = line.text();
-        let kept = text.len().min(self.limits.max_line);
-        self.got.lost_line_bytes += (text.len() - kept) as u64;
-        let cut = if kept < text.len() { Flags::TRUNCATED.bits() } else { 0 };
-        let plain = |message: &[u8], flags| Row {
-            time_ns: NOW_NS,
-            stream: Stream::None,
-            flags,
-            message: message.to_vec(),
-            end,
-        };
-        match line {
-            Line::Message { head, units, stream, time_ns, whole, .. }
-                if cut == 0 || format == Format::Cri && first_tag_end(head) <= kept =>
-            {
-                let message = units.iter().flat_map(|(_, bytes)| bytes).copied();
-                let message = if cut == 0 {
-                    message.collect()
-                } else {
-                    message.take(kept.saturating_sub(head.len())).collect()
-                };
-                let row = Row { time_ns: *time_ns, stream: *stream, flags: cut, message, end };
-                self.part(row, *whole);
-            }
-            Line::Message { head, units, .. }
-                if format == Format::DockerJson && head == b"{\"log\":\"" && kept >= head.len() =>
-            {
-                let mut room = kept - head.len();
-                let mut message = Vec::new();
-                for (text, bytes) in units {
-                    if text.len() > room {
-                        // What is not an escape may be cut inside; half a surrogate pair is none.
-                        match text[0] {
-                            b'\\' if text.len() > 6 && room >= 6 => message.extend("\u{fffd}".bytes()),
-                            b'\\' => {}
-                            _ => message.extend_from_slice(&bytes[..room]),
-                        }
-                        break;
-                    }
-                    room -= text.len();
-                    message.extend_from_slice(bytes);
-                }
-                self.got.malformed_lines += 1;
-                self.deliver(plain(&message, cut | Flags::MALFORMED.bits()), 0);
-            }
-            _ => {
-                let malformed = format != Format::Raw;
-                self.got.malformed_lines += u64::from(malformed);
-                let flags = cut | if malformed { Flags::MALFORMED.bits() } else { 0 };
-                let strip = !malformed && cut == 0 && text.last() == Some(&b'\r');
-                self.deliver(plain(&text[..kept - usize::from(strip)], flags), 0);
-            }
-        }
-    }
-
-    fn part(&mut self, mut part: Row, whole: bool) {
-        if !whole && part.stream == Stream::None {
-            part.flags |= Flags::PARTIAL.bits();
-            return self.deliver(part, 0);
-        }
-        let row = match self.open[part.stream.index()].take() {
-            None => (part, 0),
-            Some((mut open, lost)) => {
-                open.message.extend_from_slice(&part.message);
-                (Row { end: part.end, flags: open.flags | part.flags, ..open }, lost)
-            }
-        };
-        let (mut row, mut lost) = row;
-        if row.message.len() > self.limits.max_record {
-            lost += (row.message.len() - self.limits.max_record) as u64;
-            row.message.truncate(self.limits.max_record);
-            row.flags |= Flags::TRUNCATED.bits();
-        }
-        if whole {
-            self.deliver(row, lost);
-        } else {
-            let stream = row.stream;
-            self.open[stream.index()] = Some((row, lost));
-        }
-    }
-
-    fn deliver(&mut self, mut row: Row, lost: u64) {
-        self.got.lost_record_bytes += lost;
-        if row.message.len() > self.limits.max_record {
-            self.got.lost_record_bytes += (row.message.len() - self.limits.max_record) as u64;
-            row.message.truncate(self.limits.max_record);
-            row.flags |= Flags::TRUNCATED.bits();
-        }
-        self.got.rows.push(row);
-    }
-}
-
-/// Where the first tag of a CRI header ends: from there on a cut line is still understood.
-fn first_tag_end(head: &[u8]) -> usize {
-    head[..head.len() - 1].iter().rposition(|byte| *byte == b' ').expect("a header") + 2
-}
+use ringtail_oracles::parse::{File, Line, check, check_short_of_carries};
+use ringtail_parse::{Format, Limits};
+use ringtail_record::Stream;
 
 /// A time as it is written, and what it is.
 fn time() -> impl Strategy<Value = (String, i64)> {
@@ -280,50 +123,18 @@ fn docker() -> impl Strategy<Value = Line> {
     prop_oneof![9 => line, 1 => garbage()]
 }
 
-fn files(line: impl Strategy<Value = Line>) -> impl Strategy<Value = Vec<Vec<Line>>> {
-    proptest::collection::vec(proptest::collection::vec(line, 0..12), 1..4)
+/// Files of one lineage; the last line of one may lack its newline.
+fn files(line: impl Strategy<Value = Line>) -> impl Strategy<Value = Vec<File>> {
+    let file = (proptest::collection::vec(line, 0..12), any::<bool>()).prop_map(|(lines, ends)| {
+        let ends = ends || lines.last().is_none_or(|last| last.text().is_empty());
+        File { lines, ends }
+    });
+    proptest::collection::vec(file, 1..4)
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
     let limit = || prop_oneof![1..200usize, Just(1 << 20)];
     (limit(), limit()).prop_map(|(max_line, max_record)| Limits { max_line, max_record })
-}
-
-fn texts(files: &[Vec<Line>]) -> Vec<Vec<u8>> {
-    let with_newline = |line: &Line| [line.text(), vec![b'\n']].concat();
-    files.iter().map(|lines| lines.iter().flat_map(with_newline).collect()).collect()
-}
-
-/// Reads `files` in `pieces` and compares with the oracle.
-fn check(format: Format, files: &[Vec<Line>], limits: Limits, pieces: &[usize]) {
-    let texts = texts(files);
-    let reader = Reader::new(&texts, Input::Fixed(format), limits, many_carries());
-    let reader = reader.read(pieces.iter().copied().cycle(), |_| ());
-    assert_eq!(reader.got, expected(format, files, limits));
-    assert_eq!(reader.went_back, 0);
-}
-
-/// The same with carries that are all taken away at times: the reader goes back, and nothing is lost or repeated.
-fn check_short_of_carries(
-    format: Format,
-    files: &[Vec<Line>],
-    limits: Limits,
-    pieces: &[usize],
-    hogged: &[bool],
-) {
-    let texts = texts(files);
-    let carries = CarryPool::new(&Budget::new(8 * (64 << 10)));
-    let reader = Reader::new(&texts, Input::Fixed(format), limits, carries.clone());
-    let mut held = Vec::new();
-    // In the end they are all there, so that the reader does come to the end.
-    let mut turns = hogged.iter().copied().chain(std::iter::repeat(false));
-    let reader = reader.read(pieces.iter().copied().cycle(), |_| {
-        held.clear();
-        if turns.next() == Some(true) {
-            held = hog(&carries);
-        }
-    });
-    assert_eq!(reader.got.rows, expected(format, files, limits).rows);
 }
 
 fn pieces() -> impl Strategy<Value = Vec<usize>> {

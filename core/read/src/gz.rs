@@ -139,75 +139,14 @@ impl fmt::Debug for Inflate {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use flate2::{Compression, GzBuilder};
-    use proptest::prelude::*;
+    use ringtail_oracles::gz::member;
 
     use super::*;
-
-    fn gz(bytes: &[u8]) -> Vec<u8> {
-        let builder =
-            GzBuilder::new().extra(br#"{"lastTime":"2026-01-02T03:04:05Z"}"#.to_vec()).filename("0.log");
-        let mut writer = builder.write(Vec::new(), Compression::fast());
-        writer.write_all(bytes).expect("memory");
-        writer.finish().expect("memory")
-    }
-
-    fn inflate(file: &[u8], from: u64, piece: usize, room: usize) -> Result<Vec<u8>, InflateError> {
-        let (mut inflate, mut contents, mut out) = (Inflate::new(from), Vec::new(), vec![0; room]);
-        for piece in file.chunks(piece) {
-            let mut at = 0;
-            loop {
-                let done = inflate.inflate(&piece[at..], &mut out)?;
-                at += done.consumed;
-                contents.extend_from_slice(&out[..done.produced]);
-                if done.produced == 0 && at == piece.len() {
-                    break;
-                }
-            }
-        }
-        Ok(contents)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-        #[test]
-        fn members_come_out_from_any_position_at_any_boundaries(
-            members in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 1..4),
-            garbage in prop::collection::vec(0u8..0x1f, 0..20),
-            piece in 1usize..4000, room in 1usize..4000, from in 0usize..10_000,
-        ) {
-            let mut file: Vec<u8> = members.iter().flat_map(|member| gz(member)).collect();
-            let contents = members.concat();
-            if !contents.is_empty() {
-                file.extend_from_slice(&garbage);
-            }
-            let found = inflate(&file, from as u64, piece, room).expect("sound");
-            prop_assert_eq!(&found[..], contents.get(from..).unwrap_or(&[]));
-        }
-
-        #[test]
-        fn damage_is_an_error_or_unseen_but_never_a_panic(
-            contents in prop::collection::vec(any::<u8>(), 1..5000),
-            flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
-            cut in any::<prop::sample::Index>(),
-        ) {
-            let mut file = gz(&contents);
-            for (at, bits) in flips {
-                let at = at.index(file.len());
-                file[at] ^= bits;
-            }
-            let cut = cut.index(file.len());
-            let _ = inflate(&file[..cut], 0, 100, 77);
-            let _ = inflate(&file, 17, 1000, 1);
-        }
-    }
 
     #[test]
     fn a_cut_file_gives_what_it_has_and_is_not_complete() {
         let contents = b"line of a log\n".repeat(5000);
-        let file = gz(&contents);
+        let file = member(&contents);
         let mut inflate = Inflate::new(0);
         let mut out = vec![0; contents.len() + 1];
         let cut = &file[..file.len() - 9];
@@ -221,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_wrong_checksum_is_told_after_the_contents() {
-        let mut file = gz(b"hello\n");
+        let mut file = member(b"hello\n");
         let at = file.len() - 8;
         file[at] ^= 1;
         let mut inflate = Inflate::new(0);

@@ -1,22 +1,26 @@
 //! A caller of the decoder as the engine is one, and what it got.
 #![allow(clippy::cast_possible_truncation, reason = "the files are small")]
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use ringtail_memory::{Budget, Carry, CarryPool};
 use ringtail_parse::{Decoder, Input, Limits, LineEnd, Table};
 use ringtail_record::{Position, Stream};
 
 /// What a raw or malformed line gets as its time.
-pub(crate) const NOW_NS: i64 = 77;
+pub const NOW_NS: i64 = 77;
 
 /// One delivered record.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) time_ns: i64,
-    pub(crate) stream: Stream,
-    pub(crate) flags: u8,
-    pub(crate) message: Vec<u8>,
-    pub(crate) end: Position,
+pub struct Row {
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Its stream.
+    pub stream: Stream,
+    /// What is not whole, as bits.
+    pub flags: u8,
+    /// The message.
+    pub message: Vec<u8>,
+    /// Where its last line ends.
+    pub end: Position,
 }
 
 impl std::fmt::Debug for Row {
@@ -29,11 +33,15 @@ impl std::fmt::Debug for Row {
 
 /// All that was delivered and counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Got {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) malformed_lines: u64,
-    pub(crate) lost_line_bytes: u64,
-    pub(crate) lost_record_bytes: u64,
+pub struct Got {
+    /// In the order of delivery.
+    pub rows: Vec<Row>,
+    /// Counted as the table counts them.
+    pub malformed_lines: u64,
+    /// Cut off by `max_line`.
+    pub lost_line_bytes: u64,
+    /// Cut off by `max_record`.
+    pub lost_record_bytes: u64,
 }
 
 impl Got {
@@ -62,12 +70,15 @@ impl Got {
 }
 
 /// Reads the files of one lineage through a decoder.
-pub(crate) struct Reader<'a> {
-    pub(crate) files: &'a [Vec<u8>],
-    pub(crate) decoder: Decoder,
-    pub(crate) got: Got,
+pub struct Reader<'a> {
+    /// The files of the lineage, each a generation.
+    pub files: &'a [Vec<u8>],
+    /// What is tested.
+    pub decoder: Decoder,
+    /// What came out so far.
+    pub got: Got,
     /// How often the reader had to go back for want of a carry.
-    pub(crate) went_back: usize,
+    pub went_back: usize,
     table: Table,
     max_line: usize,
     /// How far each stream has come.
@@ -75,7 +86,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(files: &'a [Vec<u8>], input: Input, limits: Limits, carries: CarryPool) -> Self {
+    /// Begins `files`.
+    pub fn new(files: &'a [Vec<u8>], input: Input, limits: Limits, carries: CarryPool) -> Self {
         Reader {
             files,
             decoder: Decoder::new(input, limits, carries),
@@ -89,7 +101,7 @@ impl<'a> Reader<'a> {
 
     /// Reads everything, the pieces being as long as `pieces` says in turn, and flushes at the end.
     /// `before` is called before each piece.
-    pub(crate) fn read(
+    pub fn read(
         mut self,
         mut pieces: impl Iterator<Item = usize>,
         mut before: impl FnMut(&mut Self),
@@ -149,12 +161,12 @@ impl<'a> Reader<'a> {
 }
 
 /// Carries without a limit that matters.
-pub(crate) fn many_carries() -> CarryPool {
+pub fn many_carries() -> CarryPool {
     CarryPool::new(&Budget::new(1 << 30))
 }
 
 /// Holds every byte that `carries` may give.
-pub(crate) fn hog(carries: &CarryPool) -> Vec<Carry> {
+pub fn hog(carries: &CarryPool) -> Vec<Carry> {
     carries.trim();
     std::iter::from_fn(|| carries.take(1).ok()).collect()
 }
