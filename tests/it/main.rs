@@ -13,6 +13,7 @@ mod docker;
 mod input;
 mod many;
 mod outputs;
+mod paths;
 mod restart;
 mod rotation;
 mod state;

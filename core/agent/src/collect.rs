@@ -110,7 +110,7 @@ impl Target {
                 let pattern = literal(&path);
                 Ok(Target { exclude: kin(&path).map_err(|error| told(&error))?, pattern })
             }
-            Ok(_) => Err(told(&"neither a file nor a directory")),
+            Ok(_) => Err(told(&"not a regular file: FIFOs, sockets and devices are not read")),
             Err(_) if wild => glob(argument).map_err(|error| told(&error)),
             Err(error) => Err(told(&error)),
         }
@@ -123,8 +123,10 @@ impl Target {
     }
 }
 
-/// The files that were rotated together with this one: a file alone is asked for, so they are left out.
+/// The log of this file and what was rotated of it: a file alone is asked for, so they are left out. Named without
+/// symlinks, since it is next to the real file that they lie.
 fn kin(path: &Path) -> io::Result<Vec<String>> {
+    let path = fs::canonicalize(path)?;
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
     let base = |name: &OsStr| match sibling(name.as_bytes()) {
         Some(sibling) => sibling.base.to_vec(),

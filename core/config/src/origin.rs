@@ -182,6 +182,7 @@ fn usable(text: &str, is_path: bool) -> Result<String, String> {
     };
     match Scanner::new(Arc::new(RealFs), Arc::new(RealClock::new()), OpenFiles::new(0), &[spec]) {
         Ok(_) => Ok(text.into()),
+        Err(error) if error.reason.contains("; write ") => Err(format!("cannot be used: {}", error.reason)),
         Err(error) => Err(format!(
             "cannot be used: {}; write `\\` before a character that is meant literally",
             error.reason

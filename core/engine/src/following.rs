@@ -127,7 +127,12 @@ impl Shard {
                     ReadLost::Deleted => LostReason::Deleted,
                 };
                 self.parts.stats.lose(why, bytes);
-                tracing::warn!(file = %path.display(), bytes, reason = why.label(), "bytes were lost unread");
+                if bytes == 0 {
+                    self.parts.stats.unreadable.add(1);
+                    tracing::warn!(file = %path.display(), "the file ends too early; how much is lost cannot be known");
+                } else {
+                    tracing::warn!(file = %path.display(), bytes, reason = why.label(), "bytes were lost unread");
+                }
             }
         }
     }

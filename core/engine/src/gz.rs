@@ -80,7 +80,8 @@ impl Shard {
     pub(crate) fn give_up(&mut self, id: LineageId, view_id: ViewId) {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &followed.views[at];
-        let lost = followed.lineage.give_up(view.place.generation, view.read_at());
+        let compressed = view.gz.as_ref().map_or(0, GzProgress::compressed_offset);
+        let lost = followed.lineage.give_up(view.place.generation, view.read_at(), compressed);
         self.ready.push_back((id, view_id));
         if let Some(change) = lost {
             self.take_change(id, change);

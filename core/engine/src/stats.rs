@@ -126,7 +126,8 @@ pub struct EngineStats {
     pub open_files: u64,
     /// Checkpoints that were damaged and set aside.
     pub checkpoint_resets: u64,
-    /// Files and directories that could not be looked at, each told when that began or changed.
+    /// Files and directories that could not be looked at, each told when that began or changed, and compressed files that
+    /// end too early.
     pub unreadable: u64,
 }
 

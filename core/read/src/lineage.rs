@@ -293,15 +293,20 @@ impl Lineage {
         changes
     }
 
-    /// Gives up a generation that cannot be read further: a damaged `.gz`, or one that ends before its contents do. What
-    /// is lost is told in compressed bytes where nothing else is known, at least one.
-    pub fn give_up(&mut self, generation: u32, consumed: u64) -> Option<Change> {
+    /// Gives up a generation that cannot be read further: a damaged `.gz`, or one that ends before its contents do, of
+    /// which `compressed` bytes could be used. What is lost counts by the size that was seen uncompressed, else by what
+    /// the file's end says, else in compressed bytes; 0 where it cannot be known.
+    pub fn give_up(&mut self, generation: u32, consumed: u64, compressed: u64) -> Option<Change> {
         let known =
             self.generations.iter_mut().find(|known| known.number == generation && known.is_readable())?;
-        known.size = known.size.max(consumed.saturating_add(1));
-        let lost = known.lose(LostReason::Truncated, consumed);
+        let end = known.open.as_ref().and_then(|handle| handle.file.end);
+        if let Some(end) = end.filter(|end| known.size == end.size) {
+            known.size = consumed.saturating_add(end.rest(consumed, compressed));
+        }
+        let (reason, path) = (LostReason::Truncated, known.path.clone());
+        let lost = known.lose(reason, consumed);
         known.fate = Fate::Spoiled;
-        lost
+        Some(lost.unwrap_or(Change::Lost { generation, reason, bytes: 0, path }))
     }
 
     /// Drops the generations before `generation`: every reader has left them and nothing of them waits for an

@@ -49,7 +49,7 @@ pub struct Sighting {
 pub struct Listing {
     /// The lineage: the path, without symlinks, of the file that is written to.
     pub lineage: Arc<Path>,
-    /// The path that was matched, the one under `/var/log/pods` preferred.
+    /// The path that was matched; of several the one that has the form of kubelet's pod logs.
     pub shown: Arc<Path>,
     /// The specs that want it, ascending; empty when none does any longer.
     pub specs: Vec<u32>,

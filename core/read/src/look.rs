@@ -77,7 +77,7 @@ impl Look<'_> {
                 return false;
             }
             let due = at >= older || (self.scan ^ known.stat.ino).is_multiple_of(OLDER_EVERY);
-            if known.role == Role::Old || !due {
+            if matches!(known.role, Role::Old | Role::Excluded) || !due {
                 return true;
             }
             *self.stats += 1;

@@ -48,7 +48,8 @@ pub enum Change {
     Moved { generation: u32 },
     /// It grew after a view had left it at `from`: the bytes up to `to` are still to be read.
     Late { generation: u32, from: u64, to: u64 },
-    /// `bytes` that were not consumed cannot be read any more. Told once for a generation.
+    /// `bytes` that were not consumed cannot be read any more, 0 where it cannot be known how many (a `.gz` that is cut
+    /// off). Told once for a generation.
     Lost { generation: u32, reason: LostReason, bytes: u64, path: Arc<Path> },
 }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ringtail_io::File;
 
+use crate::head::Content;
+
 /// How many log files may be open. Cheap to clone; all clones share the counts.
 ///
 /// When an opening was refused, [`OpenFiles::wanted`] says how many; whoever holds idle files then closes that many,
@@ -71,8 +73,45 @@ pub struct OpenFile {
     pub file: Arc<File>,
     /// Whether what is read has to go through [`crate::Inflate`].
     pub gz: bool,
-    pub(crate) _permit: Permit,
+    /// How a compressed file ended when it was opened.
+    pub(crate) end: Option<GzEnd>,
+    _permit: Permit,
 }
+
+impl OpenFile {
+    /// Asks a compressed file how it ends; blocks.
+    pub(crate) fn new(file: Arc<File>, gz: bool, permit: Permit) -> Self {
+        let end = || {
+            let size = file.stat().ok()?.size;
+            let len = Content::new(file.clone(), true).trailer().ok()??.len;
+            Some(GzEnd { size, len })
+        };
+        OpenFile { end: gz.then(end).flatten(), file, gz, _permit: permit }
+    }
+}
+
+/// The end of a compressed file, if it is whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GzEnd {
+    /// Compressed bytes.
+    pub(crate) size: u64,
+    /// What the last bytes say of the contents' length, modulo 2^32.
+    len: u32,
+}
+
+impl GzEnd {
+    /// How much of the contents lies behind `consumed` bytes of them, where `compressed` bytes of the file could be used: what the last
+    /// bytes say, where that can be; else the compressed bytes that are left. None are left of a file that was cut off.
+    pub(crate) fn rest(self, consumed: u64, compressed: u64) -> u64 {
+        let left = self.size.saturating_sub(compressed);
+        let consumed = u32::try_from(consumed % (1 << 32)).expect("a remainder");
+        let rest = u64::from(self.len.wrapping_sub(consumed));
+        if rest <= left.saturating_mul(MOST_INFLATED) { rest } else { left }
+    }
+}
+
+/// Deflate makes of one byte at most so many.
+const MOST_INFLATED: u64 = 1032;
 
 impl Deref for OpenFile {
     type Target = File;
@@ -85,6 +124,15 @@ impl Deref for OpenFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_a_damaged_file_is_what_its_end_says_where_that_can_be() {
+        let end = GzEnd { size: 1000, len: 50_000 };
+        assert_eq!(end.rest(20_000, 400), 30_000);
+        assert_eq!(GzEnd { len: 5, ..end }.rest((1 << 32) - 10, 400), 15, "beyond 4 GiB");
+        // Whatever stands at the end of a file that was cut off: nothing of it is left, or too little for that much.
+        assert_eq!((end.rest(20_000, 1000), end.rest(20_000, 990), end.rest(50_001, 400)), (0, 10, 600));
+    }
 
     #[test]
     fn a_refusal_is_remembered_and_a_dropped_permit_makes_room() {

@@ -124,9 +124,26 @@ fn component(part: &str) -> Result<Component, String> {
     match part {
         "**" => Ok(Component::AnyDepth),
         ".." => Err("`..` cannot be followed; write the path without it".to_owned()),
+        _ if is_mixed(part) => Err(mixed(part)),
         _ if part.contains(['*', '?', '[']) => Ok(Component::Glob(glob(part)?.compile_matcher())),
         _ => Ok(Component::Literal(unescape(part))),
     }
+}
+
+/// Whether `**` stands in a component with other characters, where it would mean no more than `*`.
+fn is_mixed(part: &str) -> bool {
+    let stars: Vec<usize> = significant(part).filter(|(_, char)| *char == '*').map(|(at, _)| at).collect();
+    part != "**" && stars.windows(2).any(|pair| pair[0] + 1 == pair[1])
+}
+
+fn mixed(part: &str) -> String {
+    let name = part.split('*').filter(|text| !text.is_empty()).collect::<Vec<_>>().join("*");
+    let (begin, end) =
+        (if part.starts_with('*') { "*" } else { "" }, if part.ends_with('*') { "*" } else { "" });
+    let name = if name.is_empty() { "*".to_owned() } else { format!("{begin}{name}{end}") };
+    format!(
+        "in `{part}`, `**` is not a whole component; write `{name}` for one name, `**/{name}` for any depth"
+    )
 }
 
 fn glob(text: &str) -> Result<globset::Glob, String> {
@@ -146,7 +163,11 @@ fn unescape(part: &str) -> OsString {
 fn excludes(globs: &[String]) -> Result<GlobSet, PatternError> {
     let mut set = GlobSetBuilder::new();
     for text in globs {
-        set.add(glob(text).map_err(|reason| PatternError { pattern: text.clone(), reason })?);
+        let fail = |reason: String| PatternError { pattern: text.clone(), reason };
+        if let Some(part) = text.split(['/', '{', '}', ',']).find(|part| is_mixed(part)) {
+            return Err(fail(mixed(part)));
+        }
+        set.add(glob(text).map_err(fail)?);
     }
     set.build().map_err(|error| PatternError { pattern: globs.join(", "), reason: error.to_string() })
 }
@@ -268,8 +289,22 @@ mod tests {
         assert!(error("/var/[a").contains("unclosed"));
         assert!(error("/var/{a").contains("without"));
         assert!(error("/var/a}").contains("without"));
+        assert!(
+            error("/var/log/**x").contains("write `*x` for one name, `**/*x` for any depth"),
+            "{}",
+            error("/var/log/**x")
+        );
+        for mixed in ["/var/a**", "/var/{b,a**}/x", "/var/***", "/var/a**b/x"] {
+            assert!(error(mixed).contains("whole component"), "{mixed}");
+        }
+        for sound in ["/var/**", "/var/**/x", "/{var/**,x}/y", r"/var/\**x", "/var/[**]x", r"/var/*\*"] {
+            let spec = FileSpec { paths: vec![sound.to_owned()], ..FileSpec::default() };
+            assert!(Patterns::new(&[spec]).is_ok(), "{sound}");
+        }
         assert!(error(&format!("/{}", "{a,b}".repeat(9))).contains("256"));
         assert!(error(&"/x".repeat(129)).contains("128"));
+        let spec = FileSpec { exclude: vec!["/x/**.gz".to_owned()], ..FileSpec::default() };
+        assert!(Patterns::new(&[spec]).expect_err("mixed").reason.contains("`**/*.gz`"));
         let spec = FileSpec { exclude: vec!["/x/[".to_owned()], ..FileSpec::default() };
         assert_eq!(Patterns::new(&[spec]).expect_err("unclosed").pattern, "/x/[");
     }

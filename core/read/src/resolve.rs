@@ -129,6 +129,7 @@ impl Look<'_> {
             Role::Old | Role::Copies(_) | Role::Ignored | Role::Holds(_) if same => {
                 Ok(Verdict::Same(at, None))
             }
+            Role::Excluded if known.path == seen.path => Ok(Verdict::Same(at, None)),
             Role::Ignored if seen.stat.size >= known.begin && !seen.gz => {
                 self.open(tracked, seen, known.open.clone(), known.begin)
             }
@@ -298,7 +299,7 @@ impl Look<'_> {
         if known.starved && known.open.strong_count() == 0 {
             known.starved = false;
             if let (Some(permit), Ok(file)) = (self.files.permit(), self.fs.open(&known.path)) {
-                let open = Arc::new(OpenFile { file, gz: known.gz, _permit: permit });
+                let open = Arc::new(OpenFile::new(file, known.gz, permit));
                 known.open = Arc::downgrade(&open);
                 known.fresh = Some(open);
             } else {
@@ -352,8 +353,9 @@ impl Look<'_> {
         if candidate.was != Some(Role::Unreadable) && files[at + 1..].iter().flatten().any(older_than) {
             return Ok(Role::Old);
         }
-        if !file.is_base && (self.excluded)(&file.path) {
-            return Ok(Role::Old);
+        // The log itself matters here where only rotated files of it are wanted.
+        if (self.excluded)(&file.path) {
+            return Ok(Role::Excluded);
         }
         let age = self.wall_ns.saturating_sub(file.stat.modified_ns);
         if is_first && self.ignore_older_ns.is_some_and(|limit| age > limit) {
@@ -385,7 +387,7 @@ impl Look<'_> {
         if !all_read {
             match self.files.permit() {
                 Some(permit) => {
-                    let open = Arc::new(OpenFile { file: candidate.file, gz: seen.gz, _permit: permit });
+                    let open = Arc::new(OpenFile::new(candidate.file, seen.gz, permit));
                     known.open = Arc::downgrade(&open);
                     known.fresh = Some(open);
                 }

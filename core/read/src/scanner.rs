@@ -30,9 +30,6 @@ use crate::survey::Surveys;
 use crate::tracked::Tracked;
 use crate::walk::{Match, Trouble, Walk};
 
-/// Where kubelet keeps the logs: a path below it tells the pod, and is shown where several lead to one file.
-const PODS: &str = "/var/log/pods";
-
 /// Something that a scan could not look at. Told when it begins or changes, not with each scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanError {
@@ -172,7 +169,7 @@ impl Scanner {
         if (stat.dev, stat.ino) != known.id() {
             return Err(ErrorKind::NotFound.into());
         }
-        let file = Arc::new(OpenFile { file, gz: known.gz, _permit: permit });
+        let file = Arc::new(OpenFile::new(file, known.gz, permit));
         known.open = Arc::downgrade(&file);
         known.starved = false;
         Ok(Reopened { file, identity })
@@ -412,5 +409,20 @@ fn look_at(
 /// Which of several paths to a file is shown: the smallest of these. Bases before rotated files.
 fn rank(path: &Path) -> (bool, bool, &Path) {
     let rotated = path.file_name().is_some_and(|name| sibling(bytes(name)).is_some());
-    (!path.starts_with(PODS), rotated, path)
+    (!is_pod_log(path), rotated, path)
+}
+
+/// Whether a path has the form that tells the pod, `<namespace>_<pod>_<uid>/<container>/<restart>.log`: wherever kubelet
+/// keeps its logs, and wherever the node's root is mounted.
+fn is_pod_log(path: &Path) -> bool {
+    let mut parts = path.iter().rev().map(bytes);
+    let (Some(file), Some(_container), Some(pod)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let digits = file.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let names = pod.split(|byte| *byte == b'_');
+    digits > 0
+        && file[digits..].starts_with(b".log")
+        && names.clone().count() == 3
+        && names.clone().all(|name| !name.is_empty())
 }

@@ -22,8 +22,10 @@ pub(crate) enum Role {
     Copies(u32),
     /// Too little to tell (an empty rotated file, a `.gz` that was only begun): looked at again with each scan.
     Pending,
-    /// Older than what the checkpoint knows, or left out by `exclude`.
+    /// Older than what the checkpoint knows.
     Old,
+    /// Left out by `exclude` while it has this name.
+    Excluded,
     /// Left out by `ignore_older` until it changes.
     Ignored,
     /// Cannot be read: tried again with each scan.

@@ -155,6 +155,62 @@ fn symlinks_lead_to_the_real_file_which_is_read_once() {
     assert_eq!(names(&root, &follower.look()), ["later"]);
 }
 
+/// Kubelet's logs lie below another root than usual: the path that tells the pod is shown nevertheless, for static pods
+/// (whose uid is a hash) too, and the others where there is none.
+#[test]
+fn the_path_that_tells_the_pod_is_shown_wherever_it_lies() {
+    let (_dir, root) = world();
+    for (pod, id) in [
+        ("shop_web-0_2f0d1c9e-8f43-4a5f-9a52-7c5e1c1b1a10", "aaa"),
+        ("kube-system_etcd-node-1_0123456789abcdef0123456789abcdef", "bbb"),
+    ] {
+        let real = root.join(format!("disk/docker/containers/{id}/{id}-json.log"));
+        write(&real, "one\n");
+        fs::create_dir_all(root.join(format!("var-log/pods/{pod}/main"))).expect("directories");
+        fs::create_dir_all(root.join("var-log/containers")).expect("directories");
+        symlink(&real, root.join(format!("var-log/pods/{pod}/main/3.log"))).expect("link");
+        let link = root.join(format!("var-log/containers/pod_ns_main-{id}.log"));
+        symlink(root.join(format!("var-log/pods/{pod}/main/3.log")), link).expect("link");
+    }
+    write(&root.join("disk/docker/containers/ccc/ccc-json.log"), "one\n");
+    symlink(root.join("var-log"), root.join("log")).expect("link");
+    let spec =
+        spec(&root, &["disk/docker/containers/*/*-json.log", "log/containers/*.log", "log/pods/*/*/*.log"]);
+    let listings = Follower::of(&spec, &[], 100).look();
+    let mut shown: Vec<String> = listings
+        .iter()
+        .map(|listing| listing.shown.strip_prefix(&root).expect("inside").display().to_string())
+        .collect();
+    shown.sort();
+    assert_eq!(
+        shown,
+        [
+            "disk/docker/containers/ccc/ccc-json.log",
+            "log/pods/kube-system_etcd-node-1_0123456789abcdef0123456789abcdef/main/3.log",
+            "log/pods/shop_web-0_2f0d1c9e-8f43-4a5f-9a52-7c5e1c1b1a10/main/3.log",
+        ]
+    );
+}
+
+/// Only rotated files are wanted: the log is left out until it is rotated itself.
+#[test]
+fn a_log_that_is_excluded_is_read_once_it_has_another_name() {
+    let (_dir, root) = world();
+    write(&root.join("x.log.1"), "one\n");
+    write(&root.join("x.log"), "two\n");
+    let exclude = vec![format!("{}/x.log", root.display())];
+    let spec = FileSpec { exclude, ..spec(&root, &["x.log.*"]) };
+    let mut follower = Follower::of(&spec, &[], 100);
+    follower.look();
+    assert_eq!(follower.log().read, b"one\n");
+    fs::rename(root.join("x.log.1"), root.join("x.log.2")).expect("rename");
+    fs::rename(root.join("x.log"), root.join("x.log.1")).expect("rename");
+    write(&root.join("x.log"), "three\n");
+    follower.look();
+    follower.pass(Duration::from_secs(2));
+    assert_eq!(follower.log().read, b"one\ntwo\n");
+}
+
 #[test]
 fn loops_of_symlinks_end() {
     let (_dir, root) = world();

@@ -1,0 +1,193 @@
+//! Which file is read under which name, and what is not read.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use ringtail_agent::demo::kubelet;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
+
+use crate::support::log::Log;
+use crate::support::program::{Io, command};
+use crate::support::scene::{PATIENCE, Scene};
+use crate::support::until;
+
+crate::support::on_both_backends! {
+    pods_are_known_wherever_kubelet_keeps_its_logs;
+    a_rotated_file_named_alone_comes_alone;
+    what_a_damaged_gz_loses_is_counted_by_what_its_end_says;
+    a_gz_that_is_cut_off_is_told_and_no_number_is_made_up;
+    fifos_and_sockets_are_refused;
+}
+
+fn collect(io: Io, args: &[&Path]) -> Output {
+    let mut command: Command = command(io);
+    command.arg("collect").args(args).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+/// The messages, in order.
+fn messages(output: &[u8]) -> Vec<String> {
+    let lines = output.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let message =
+        |line| serde_json::from_slice::<Value>(line).expect("JSON")["message"].as_str().map(str::to_owned);
+    lines.map(|line| message(line).expect("text")).collect()
+}
+
+fn records(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn cri(name: &str, lines: usize) -> String {
+    // Hardly compressible, so that a flipped byte damages what is near it and not all at once.
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..lines)
+        .map(|line| format!("2026-01-02T03:04:05.{line:09}Z stdout F {name} {line} {:x}\n", random.u128(..)))
+        .collect()
+}
+
+/// The node's root is mounted elsewhere, kubelet's logs lie below another root than usual, and its files are links to
+/// docker's: each log is read once, under the name that tells its pod, for static pods too.
+fn pods_are_known_wherever_kubelet_keeps_its_logs(io: Io) {
+    let scene = Scene::new(io);
+    let (docker, logs) = (scene.path("host/data/docker/containers"), scene.path("host/data/kubelet-logs"));
+    let (pods, containers) = (logs.join("pods"), logs.join("containers"));
+    fs::create_dir_all(&containers).expect("directories");
+    let uids = ["2f0d1c9e-8f43-4a5f-9a52-7c5e1c1b1a10", "0123456789abcdef0123456789abcdef"];
+    for (number, uid) in uids.iter().enumerate() {
+        let id = number.to_string().repeat(64);
+        let real = docker.join(&id).join(format!("{id}-json.log"));
+        fs::create_dir_all(real.parent().expect("a parent")).expect("directories");
+        fs::write(&real, "{\"log\":\"hello\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05Z\"}\n")
+            .expect("written");
+        let dir = pods.join(format!("shop_web-{number}_{uid}/app"));
+        fs::create_dir_all(&dir).expect("directories");
+        std::os::unix::fs::symlink(&real, dir.join("3.log")).expect("a link");
+        let link = containers.join(format!("web-{number}_shop_app-{id}.log"));
+        std::os::unix::fs::symlink(dir.join("3.log"), link).expect("a link");
+    }
+    let out = scene.path("out.ndjson");
+    let config = scene.config().path(&docker.join("*/*-json.log")).path(&containers.join("*.log"));
+    let agent = scene.start(&config.path(&pods.join("*/*/*.log")).file("main", &out));
+    until("both logs arrive", PATIENCE, || records(&out).len() >= 2);
+    agent.stop();
+    let mut found = records(&out);
+    found.sort_by_key(|record| record["k8s.pod.name"].to_string());
+    assert_eq!(found.len(), 2, "each once: {found:?}");
+    for (number, uid) in uids.iter().enumerate() {
+        let record = &found[number];
+        let expected = pods.join(format!("shop_web-{number}_{uid}/app/3.log"));
+        assert_eq!(record["log.file.path"], expected.to_str().expect("UTF-8"));
+        for (name, value) in
+            [("k8s.namespace.name", "shop"), ("k8s.pod.uid", uid), ("k8s.container.name", "app")]
+        {
+            assert_eq!(record[name], value, "{record}");
+        }
+        assert_eq!(record["k8s.container.restart_count"], 3, "{record}");
+    }
+}
+
+/// Neither the log that it belongs to nor its other siblings, compressed or not, through a link to its directory too.
+fn a_rotated_file_named_alone_comes_alone(io: Io) {
+    let scene = Scene::new(io);
+    let (log, link) = (scene.logs().join("x.log"), scene.path("link"));
+    std::os::unix::fs::symlink(scene.logs(), &link).expect("a link");
+    for (number, suffix) in ["20260102-030405", "20260102-030415", "20260102-030425"].iter().enumerate() {
+        fs::write(kubelet::with_suffix(&log, suffix), cri(&format!("rotated-{number}"), 20))
+            .expect("written");
+    }
+    fs::write(&log, cri("current", 20)).expect("written");
+    kubelet::compress(&kubelet::with_suffix(&log, "20260102-030405")).expect("compressed");
+    for dir in [scene.logs(), link] {
+        for (name, word) in [
+            ("x.log.20260102-030405.gz", "rotated-0"),
+            ("x.log.20260102-030415", "rotated-1"),
+            ("x.log.20260102-030425", "rotated-2"),
+            ("x.log", "current"),
+        ] {
+            let output = collect(io, &[&dir.join(name)]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let messages = messages(&output.stdout);
+            assert!(
+                messages.iter().all(|message| message.starts_with(word)),
+                "{name}: {:?}",
+                messages.first()
+            );
+            assert_eq!(messages.len(), 20, "{name}");
+        }
+    }
+}
+
+/// A `.gz` of `lines` lines: its path, its contents.
+fn compressed(scene: &Scene, lines: usize) -> (std::path::PathBuf, String) {
+    let path = scene.logs().join("0.log.1");
+    let contents = cri("line", lines);
+    fs::write(&path, &contents).expect("written");
+    kubelet::compress(&path).expect("compressed");
+    (scene.logs().join("0.log.1.gz"), contents)
+}
+
+/// The bytes that a warning of the agent names.
+fn told_lost(output: &Output) -> Option<u64> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = said.lines().find(|line| line.contains("bytes were lost unread"))?;
+    let (_, rest) = line.split_once("bytes=").or_else(|| line.split_once("\"bytes\":"))?;
+    rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn what_a_damaged_gz_loses_is_counted_by_what_its_end_says(io: Io) {
+    let scene = Scene::new(io);
+    let (path, contents) = compressed(&scene, 20_000);
+    let mut bytes = fs::read(&path).expect("read");
+    let half = bytes.len() / 2;
+    // A block of deflate that cannot be: wherever it lies, it is noticed soon.
+    bytes[half..half + 2000].fill(0xff);
+    fs::write(&path, bytes).expect("written");
+    let output = collect(io, &[&path]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let delivered: usize =
+        contents.lines().take(messages(&output.stdout).len()).map(|line| line.len() + 1).sum();
+    let lost = told_lost(&output).expect("told");
+    let (lost, missing) = (lost as f64, (contents.len() - delivered) as f64);
+    // What came out between the last whole line and the damage counts as read.
+    assert!(lost > 1e5 && (missing - lost).abs() < 0.1 * missing, "told {lost}, missing {missing}");
+}
+
+fn a_gz_that_is_cut_off_is_told_and_no_number_is_made_up(io: Io) {
+    let scene = Scene::new(io);
+    let (path, _) = compressed(&scene, 20_000);
+    let bytes = fs::read(&path).expect("read");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
+    let output = collect(io, &[&path]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ends too early") && told_lost(&output).is_none(), "{said}");
+    let messages = messages(&output.stdout).len();
+    assert!((8_000..12_000).contains(&messages), "{messages} lines of the half that is there");
+}
+
+/// Named, in a directory, and behind a glob: told or left out, and never waited for.
+fn fifos_and_sockets_are_refused(io: Io) {
+    let scene = Scene::new(io);
+    let mut log = Log::create(scene.logs().join("0.log"));
+    log.print(20);
+    let fifo = scene.logs().join("fifo.log");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    let socket = scene.logs().join("socket.log");
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    for path in [&fifo, &socket, Path::new("/dev/null")] {
+        let output = collect(io, &[path]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(path.to_str().expect("UTF-8")) && said.contains("not a regular file"),
+            "{said}"
+        );
+    }
+    for path in [scene.logs(), scene.logs().join("*.log")] {
+        let output = collect(io, &[&path]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(messages(&output.stdout).len() >= 20);
+    }
+}
