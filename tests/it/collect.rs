@@ -21,6 +21,7 @@ crate::support::on_both_backends! {
     text_is_the_message_only;
     a_closed_pipe_ends_it_well;
     an_unreadable_file_is_told_and_the_rest_goes_on;
+    half_a_line_at_the_end_is_told_and_not_delivered;
     following_goes_through_a_rotation;
 }
 
@@ -112,6 +113,27 @@ fn an_unreadable_file_is_told_and_the_rest_goes_on(io: Io) {
     assert!(String::from_utf8_lossy(&output.stderr).contains(missing));
     let lines = output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
     assert!(lines >= 50, "{lines} lines of the readable file");
+}
+
+/// The output lacks something, so that a script can tell: exit 1. The last line of a raw file is whole without a newline,
+/// and so is a docker line.
+fn half_a_line_at_the_end_is_told_and_not_delivered(io: Io) {
+    let scene = Scene::new(io);
+    let collect_text = |content: &str| {
+        let path = scene.path("x.log");
+        fs::write(&path, content).expect("written");
+        run(collect(io, &["--output", "text", path.to_str().expect("UTF-8")]))
+    };
+    let output = collect_text("2026-01-02T03:04:05Z stdout F whole\n2026-01-02T03:04:05Z stdout F ha");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "whole\n");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("x.log") && said.contains("middle of a line"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    for whole in ["raw", r#"{"log":"raw\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}"#] {
+        let output = collect_text(whole);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "raw\n");
+        assert_eq!(output.status.code(), Some(0));
+    }
 }
 
 fn following_goes_through_a_rotation(io: Io) {

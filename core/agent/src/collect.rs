@@ -1,7 +1,8 @@
 //! `ringtail collect`: files, directories or globs to standard output, once; or followed.
 //!
 //! Arguments are read one after the other: a file alone, a directory or a glob with the rotated siblings of its files,
-//! oldest first. No positions are kept. What cannot be read is told, the rest goes on.
+//! oldest first. No positions are kept. What cannot be read is told, the rest goes on; half a CRI or docker line at the
+//! end of a file, too: it is not delivered, and the collection ends as one that is not whole.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -229,7 +230,8 @@ fn configs(args: &Args, targets: &[Target]) -> Vec<Config> {
     }
 }
 
-/// Whether something could not be read, all of which was told: a file that does not open, a `.gz` that is cut off.
+/// Whether something could not be read, all of which was told: a file that does not open, a `.gz` that is cut off, a file
+/// that ends in the middle of a line.
 fn is_incomplete(collection: &Collection) -> bool {
     let stats = collection.engine_stats();
     // What `max_line` and `max_record` cut is marked in its record.

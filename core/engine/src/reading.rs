@@ -8,8 +8,8 @@ use memchr::memrchr;
 use ringtail_io::Read;
 use ringtail_memory::Frozen;
 use ringtail_parse::LineEnd;
-use ringtail_read::{Next, OpenFile, Tail, Turn};
-use ringtail_record::Stream;
+use ringtail_read::{Lineage, Next, OpenFile, Tail, Turn};
+use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
 use crate::config::Mode;
@@ -129,23 +129,34 @@ impl Shard {
             }
             Next::Finished => {
                 view.phase = Phase::AtEnd;
-                self.flush_view(id, view_id, LineEnd::EndOfFile, now);
-                self.finished.insert(id);
+                match self.flush_view(id, view_id, LineEnd::EndOfFile, now) {
+                    Ok(()) => _ = self.finished.insert(id),
+                    Err(NoMemory) => self.stall_without_memory(id, view_id),
+                }
             }
         }
     }
 
     /// The late bytes of a file have been read: nothing follows them.
     fn end_late(&mut self, id: LineageId, view_id: ViewId, now: Duration) {
-        self.flush_view(id, view_id, LineEnd::EndOfFile, now);
-        self.drop_view(id, view_id);
+        match self.flush_view(id, view_id, LineEnd::EndOfFile, now) {
+            Ok(()) => self.drop_view(id, view_id),
+            Err(NoMemory) => self.stall_without_memory(id, view_id),
+        }
     }
 
-    /// At the end for now. When the end is the end, unfinished lines are delivered.
-    fn at_rest(&mut self, id: LineageId, view: ViewId) {
-        if self.parts.mode == Mode::Once {
-            let now = self.now();
-            self.flush_view(id, view, LineEnd::EndOfFile, now);
+    /// At the end for now. When the end is the end, nothing goes on waiting for its rest.
+    fn at_rest(&mut self, id: LineageId, view_id: ViewId) {
+        if self.parts.mode == Mode::Follow {
+            return;
+        }
+        let now = self.now();
+        if self.flush_view(id, view_id, LineEnd::EndOfFile, now).is_err() {
+            return self.stall_without_memory(id, view_id);
+        }
+        // Should it come after all, it is no line of its own.
+        if let Some(view) = self.view_mut(id, view_id) {
+            view.discards_line |= std::mem::take(&mut view.has_gap);
         }
     }
 
@@ -310,11 +321,15 @@ impl Shard {
         now: Duration,
     ) {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
-        let view = &mut followed.views[at];
+        let view = &followed.views[at];
         let table = &mut self.table;
         if self.sink.count(&view.cursors, table, read) {
             self.parts.stats.lose(LostReason::MaxLine, table.lost_line_bytes);
             self.parts.stats.lose(LostReason::MaxRecord, table.lost_record_bytes);
+            self.parts.stats.lose(LostReason::Truncated, table.torn_line_bytes);
+            if table.torn_line_bytes > 0 {
+                tell_torn(followed, generation, table.torn_line_bytes);
+            }
         }
         let joined: Vec<Frozen> = table.joined.drain(..).map(Frozen::from).collect();
         let (source, records, tail) = (&followed.source, &table.records, view.tail);
@@ -325,22 +340,30 @@ impl Shard {
         }
     }
 
-    /// Delivers what is unfinished in a view: the half line as `why` says, and the open partials.
-    pub(crate) fn flush_view(&mut self, id: LineageId, view_id: ViewId, why: LineEnd, now: Duration) {
-        if self.flush_line(id, view_id, why, now).is_err() {
-            // It stays among the unfinished, and is tried again.
-            self.unfinished.insert((id, view_id));
-            return;
-        }
+    /// Delivers what is unfinished in a view: the half line as `why` says, and the open partials. Without memory it
+    /// says so, and what is not delivered stays.
+    pub(crate) fn flush_view(
+        &mut self,
+        id: LineageId,
+        view_id: ViewId,
+        why: LineEnd,
+        now: Duration,
+    ) -> Result<(), NoMemory> {
+        self.flush_line(id, view_id, why, now)?;
+        self.flush_partials(id, view_id, now)
+    }
+
+    fn flush_partials(&mut self, id: LineageId, view_id: ViewId, now: Duration) -> Result<(), NoMemory> {
         for stream in Stream::ALL {
-            let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
-            let Ok(empty) = self.buffers.packed(&[], &[]) else { return };
+            let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return Ok(()) };
+            let empty = self.buffers.packed(&[], &[])?;
             self.table.clear();
             if let Some(end) = followed.views[at].decoder.flush_partial(stream, &mut self.table) {
                 followed.views[at].drop_known(&mut self.table, end.generation);
                 self.deliver(id, view_id, end.generation, &empty.freeze(0), 0, now);
             }
         }
+        Ok(())
     }
 
     /// Delivers the half line of a view, if it is one that may be delivered.
@@ -370,6 +393,7 @@ impl Shard {
         if consumed > 0 {
             view.half_line = None;
         }
+        view.has_gap |= self.table.torn_line_bytes > 0;
         let generation = view.place.generation;
         view.drop_known(&mut self.table, generation);
         view.place.offset += consumed as u64;
@@ -391,7 +415,9 @@ impl Shard {
             view.is_unfinished() && !is_due
         });
         for (id, view_id) in due {
-            self.flush_view(id, view_id, LineEnd::Timeout, now);
+            if self.flush_view(id, view_id, LineEnd::Timeout, now).is_err() {
+                self.unfinished.insert((id, view_id));
+            }
         }
     }
 
@@ -406,15 +432,25 @@ impl Shard {
         }
     }
 
-    /// Leaves a file for the next one: its last line has ended, newline or not; open partials go on.
+    /// Leaves a file for the next one: its last line has ended, newline or not. Open partials go on, but not over a gap:
+    /// their rest may be what is missing, and what comes next another record's.
     fn advance(&mut self, id: LineageId, view_id: ViewId, generation: u32, offset: u64) {
         let now = self.now();
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        let stands = Position { offset: view.read_at(), ..view.place };
+        view.has_gap |= is_gap(&followed.lineage, stands, generation);
         if self.flush_line(id, view_id, LineEnd::EndOfFile, now).is_err() {
             return self.stall_without_memory(id, view_id);
         }
+        let has_gap = self.view_mut(id, view_id).is_some_and(|view| view.has_gap);
+        if has_gap && self.flush_partials(id, view_id, now).is_err() {
+            return self.stall_without_memory(id, view_id);
+        }
         let Some(view) = self.view_mut(id, view_id) else { return };
-        view.place = ringtail_record::Position { generation, offset };
+        view.place = Position { generation, offset };
         view.half_line = None;
+        view.has_gap = false;
         view.discards_line = false;
         view.gz = None;
         self.ready.push_back((id, view_id));
@@ -448,6 +484,26 @@ pub(crate) fn find(
     let followed = lineages.get_mut(&id)?;
     let at = followed.views.iter().position(|known| known.id == view)?;
     Some((followed, at))
+}
+
+/// Whether something between `from` and the file `to` was lost: read by nobody, and not there any more.
+fn is_gap(lineage: &Lineage, from: Position, to: u32) -> bool {
+    let left = lineage.generations().iter().filter(|file| (from.generation..to).contains(&file.number));
+    let mut unread = left.filter(|file| {
+        let read = if file.number == from.generation { from.offset } else { file.begin };
+        file.size > read
+    });
+    let readable = lineage.records();
+    unread.any(|file| !readable.iter().any(|record| record.generation == file.number))
+}
+
+/// A file ends in the middle of a line, which is not delivered.
+#[cold]
+fn tell_torn(followed: &Followed, generation: u32, bytes: u64) {
+    let file = followed.lineage.generations().iter().find(|file| file.number == generation);
+    let path = file.map_or(&followed.path, |file| &file.path);
+    let reason = LostReason::Truncated.label();
+    tracing::warn!(file = %path.display(), bytes, reason, "the file ends in the middle of a line: half of it is not delivered");
 }
 
 /// The bytes before the end of the last whole line of `chunk`, which begins at `offset` of its file.

@@ -8,7 +8,7 @@ use crate::maps::HashMap;
 /// Why input bytes were lost; the `reason` of `ringtail_lost_bytes_total` as far as the engine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostReason {
-    /// Truncated before they were read.
+    /// Truncated before they were read; or half a CRI or docker line, whose file ends before it does.
     Truncated,
     /// Deleted before they were read, or given up under `hold_deleted`.
     Deleted,

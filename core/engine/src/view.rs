@@ -54,8 +54,10 @@ pub(crate) struct View {
     pub(crate) until: Option<Position>,
     /// The bytes from `place` on that were read already, less than a line.
     pub(crate) half_line: Option<Carry>,
-    /// It began in the middle of a line, which is not wanted.
+    /// It stands in the middle of a line, which is not wanted.
     pub(crate) discards_line: bool,
+    /// Bytes between what it has decoded and where it goes on are lost.
+    pub(crate) has_gap: bool,
     pub(crate) decoder: Decoder,
     /// Records of a stream that end at or before this were pushed earlier: by a view that this one follows.
     pub(crate) skip: Streams,
@@ -86,6 +88,7 @@ impl View {
             until: None,
             half_line: None,
             discards_line: false,
+            has_gap: false,
             decoder: Decoder::new(input, lens.limits, carries.clone()),
             skip: streams,
             size: ReadSize::Small,

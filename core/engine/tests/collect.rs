@@ -6,20 +6,8 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
-use common::{Memory, Setup, assert_same, cri, eventually};
+use common::{Memory, assert_same, cri, eventually, on_both};
 use ringtail_engine::{Engine, EngineConfig, Mode};
-use ringtail_io::Choice;
-
-/// Runs a scenario on each backend that this machine has; with `CI=true` it must have both.
-fn on_both(scenario: impl Fn(Setup)) {
-    for choice in [Choice::Pread, Choice::Uring] {
-        match ringtail_io::open(choice) {
-            Ok(_) => scenario(Setup::new(choice)),
-            Err(error) if std::env::var_os("CI").is_none() => eprintln!("not run on {choice:?}: {error}"),
-            Err(error) => panic!("{choice:?}: {error}"),
-        }
-    }
-}
 
 #[test]
 fn a_file_is_read_to_its_end_once() {

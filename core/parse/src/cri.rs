@@ -69,11 +69,73 @@ fn header_without_content(clock: &mut Timestamps, line: &[u8]) -> Option<Header>
     legal.then(|| Header { time_ns, stream, whole: tags[0] == b'F', len: line.len() })
 }
 
-/// Whether a line that begins with `head` may still turn out to be a CRI line.
+/// Whether a line that begins with `head` is a CRI line as far as that shows. Of the time only the shape is looked at.
 pub(crate) fn may_begin(head: &[u8]) -> bool {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
-    head.iter().zip(SHAPE).all(|(byte, shape)| match shape {
+    let Some((time, rest)) = head.split_at_checked(SHAPE.len()) else { return has_shape(head, SHAPE) };
+    has_shape(time, SHAPE) && zone_may_begin(skip_fraction(rest))
+}
+
+/// Whether `text` is of the shape that `shape` begins with: a digit where that has one, the same byte elsewhere.
+fn has_shape(text: &[u8], shape: &[u8]) -> bool {
+    text.iter().zip(shape).all(|(byte, shape)| match shape {
         b'0' => byte.is_ascii_digit(),
         _ => byte == shape,
     })
+}
+
+/// `text` without the fraction of a second that it may begin with.
+fn skip_fraction(text: &[u8]) -> &[u8] {
+    let Some(digits) = text.strip_prefix(b".") else { return text };
+    let len = digits.iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+    &digits[len..]
+}
+
+fn zone_may_begin(text: &[u8]) -> bool {
+    const OFFSET: &[u8] = b"00:00";
+    match text.split_first() {
+        None => true,
+        Some((b'Z', rest)) => words_may_begin(rest),
+        Some((b'+' | b'-', rest)) => match rest.split_at_checked(OFFSET.len()) {
+            None => has_shape(rest, OFFSET),
+            Some((offset, rest)) => has_shape(offset, OFFSET) && words_may_begin(rest),
+        },
+        Some(_) => false,
+    }
+}
+
+/// The same of stream and tags.
+fn words_may_begin(text: &[u8]) -> bool {
+    let Some((words, tags)) = text.split_first_chunk::<8>() else {
+        return b" stdout ".starts_with(text) || b" stderr ".starts_with(text);
+    };
+    stream(words).is_some() && matches!(tags, [] | [b'F' | b'P'] | [b'F' | b'P', b' ' | b':', ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_beginning_of_a_line_may_begin_one_and_what_breaks_it_ends_that() {
+        let lines = [
+            "2026-01-02T03:04:05Z stdout F ",
+            "2026-01-02T03:04:05.1Z stderr P ",
+            "2026-01-02T03:04:05.123456789+01:30 stdout F:x:y ",
+        ];
+        for line in lines.map(str::as_bytes) {
+            assert!(header(&mut Timestamps::new(), line).is_some());
+            for len in 0..=line.len() {
+                assert!(may_begin(&line[..len]), "{}", line[..len].escape_ascii());
+            }
+            for at in 0..line.iter().position(|byte| b"FP".contains(byte)).expect("a tag") + 1 {
+                let mut broken = line.to_vec();
+                broken[at] = b'#';
+                assert!(!may_begin(&broken), "{}", broken.escape_ascii());
+                assert!(may_begin(&broken[..at]));
+            }
+        }
+        assert!(!may_begin(b"2026-01-02T03:04:05Z INFO started"));
+        assert!(!may_begin(b"2026-01-02 03:04:05"));
+    }
 }

@@ -5,7 +5,7 @@ use memchr::memchr;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_record::{Flags, Position};
 
-use crate::decoder::LineEnd;
+use crate::decoder::{Decoder, LineEnd};
 use crate::format::{self, Format};
 use crate::join::{Part, Span};
 use crate::pass::{Pass, Stuck};
@@ -115,11 +115,13 @@ impl Pass<'_> {
         }
     }
 
-    /// Delivers the chunk, the last line of a file without its newline; see [`Decoder::flush_line`].
+    /// Does with the chunk, the last line of a file without its newline, what [`Decoder::flush_line`] says.
     pub(crate) fn flush(&mut self, why: LineEnd) -> Result<usize, Stuck> {
-        let raw = self.is_raw();
-        if why == LineEnd::Timeout && !raw {
-            return Ok(0);
+        let half = self.half();
+        match (half, why) {
+            (Half::Torn | Half::Malformed, LineEnd::Timeout) => return Ok(0),
+            (Half::Torn, LineEnd::EndOfFile) => return self.end_torn(),
+            (Half::Raw, _) | (Half::Malformed, LineEnd::EndOfFile) => {}
         }
         if let Some(cut) = self.decoder.cut.take() {
             self.flush_cut(cut, why)?;
@@ -128,11 +130,41 @@ impl Pass<'_> {
         if len == 0 {
             return Ok(0);
         }
-        let flags = if raw { Flags::PARTIAL } else { Flags::PARTIAL | Flags::MALFORMED };
-        self.table.malformed_lines += u64::from(!raw);
+        let malformed = half == Half::Malformed;
+        let flags = if malformed { Flags::PARTIAL | Flags::MALFORMED } else { Flags::PARTIAL };
+        self.table.malformed_lines += u64::from(malformed);
         let part = self.plain_part(0, len, flags);
         self.push_cut(part, self.offset(len), Home::CHUNK);
         Ok(len)
+    }
+
+    /// A docker line tells by itself that it is whole: without its newline it is delivered all the same. Anything else
+    /// that may lack more than that is torn.
+    fn end_torn(&mut self) -> Result<usize, Stuck> {
+        let (begin, len) = (self.position(0), self.chunk.len());
+        if !self.may_be_whole().map_err(|Exhausted| begin)? || !self.docker_message(0, len)? {
+            return Ok(self.tear());
+        }
+        let decoder = &mut *self.decoder;
+        decoder.joins.leave(self.chunk, &decoder.carries).map_err(|Exhausted| begin)?;
+        Ok(len)
+    }
+
+    fn may_be_whole(&mut self) -> Result<bool, Exhausted> {
+        let Decoder { format, clock, carries, cut, .. } = &mut *self.decoder;
+        if cut.is_some() || self.chunk.is_empty() {
+            return Ok(false);
+        }
+        let format = format.map_or_else(|| format::of_line(self.chunk, clock, carries), Ok)?;
+        Ok(format == Format::DockerJson)
+    }
+
+    /// Counts the line as torn, the beginning of an over-long one included; returns what is consumed of the chunk.
+    fn tear(&mut self) -> usize {
+        let cut = self.decoder.cut.take();
+        let cut_bytes = cut.map_or(0, |cut| cut.skipped + cut.kept.map_or(0, |kept| kept.len() as u64));
+        self.table.torn_line_bytes += cut_bytes + self.chunk.len() as u64;
+        self.chunk.len()
     }
 
     /// Delivers an over-long line that has no end yet; what comes of it later is skipped too.
@@ -145,14 +177,31 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether the line that has no end yet is a raw line.
-    fn is_raw(&mut self) -> bool {
+    /// What the line that has no end yet is.
+    fn half(&mut self) -> Half {
         let decoder = &mut *self.decoder;
         let head = match &decoder.cut {
+            // Its beginning was delivered.
+            Some(Cut { kept: None, .. }) => return Half::Raw,
             Some(Cut { kept: Some(kept), .. }) => &kept[..],
-            _ => self.chunk,
+            None => self.chunk,
         };
-        let format = decoder.format.or_else(|| format::of_head(head, &mut decoder.clock));
-        format == Some(Format::Raw)
+        match decoder.format.or_else(|| format::of_head(head, &mut decoder.clock)) {
+            Some(Format::Raw) => Half::Raw,
+            Some(Format::Cri) if !cri::may_begin(head) => Half::Malformed,
+            Some(Format::DockerJson) if !docker::may_be_object(head) => Half::Malformed,
+            Some(Format::Cri | Format::DockerJson) | None => Half::Torn,
+        }
     }
+}
+
+/// A line without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// Worth having as it is.
+    Raw,
+    /// The beginning of a CRI or docker line, or of what may still become one.
+    Torn,
+    /// In a CRI or docker file, and whatever follows cannot make it a line of that.
+    Malformed,
 }

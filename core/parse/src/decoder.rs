@@ -114,13 +114,14 @@ impl Decoder {
         done.map_err(|begin| self.stick(begin))
     }
 
-    /// Delivers `rest`, the last line of the file that has no newline, and that [`decode`](Self::decode) left with
+    /// Decides about `rest`, the last line of the file that has no newline, and that [`decode`](Self::decode) left with
     /// the caller. Returns how many bytes were consumed: all or nothing.
     ///
-    /// After [`LineEnd::Timeout`] a raw line is delivered marked [`Flags::PARTIAL`], and what comes of it later is a line of its own. A
-    /// CRI or docker line never is, nor one that may still become one. After [`LineEnd::EndOfFile`] these are delivered
-    /// as they are, marked [`Flags::MALFORMED`] and [`Flags::PARTIAL`], and counted. An over-long line is
-    /// delivered under the same conditions.
+    /// A raw line is delivered, marked [`Flags::PARTIAL`]; what comes of it later is a line of its own. Half a CRI or
+    /// docker line never is, nor one that may still become one: after [`LineEnd::Timeout`] it goes on waiting, after
+    /// [`LineEnd::EndOfFile`] it is consumed and counted as [`Table::torn_line_bytes`], but for a docker line that lacks
+    /// nothing but its newline, which is delivered. What stands in a CRI or docker file and cannot be the beginning of such a line is delivered after [`LineEnd::EndOfFile`] as it is, marked
+    /// [`Flags::MALFORMED`] and [`Flags::PARTIAL`]. The same holds for an over-long line.
     ///
     /// # Errors
     /// As [`decode`](Self::decode): an over-long line could not be joined to its record.

@@ -67,10 +67,22 @@ pub(crate) fn streams_and_time(
     }
 }
 
-/// Whether a line that begins with `head` may still turn out to be a docker line that Moby wrote.
+/// Whether a line that begins with `head` may still turn out to be a docker line that Moby wrote. Application JSON that
+/// begins with its time is told from one by what follows that.
 pub(crate) fn may_begin(head: &[u8]) -> bool {
-    const HEADS: [&[u8]; 4] = [HEAD, b"{\"stream\":\"", b"{\"attrs\":{", b"{\"time\":\""];
-    HEADS.iter().any(|known| head.iter().zip(*known).all(|(a, b)| a == b))
+    const HEADS: [&[u8]; 4] =
+        [HEAD, b"{\"stream\":\"stdout\",\"", b"{\"stream\":\"stderr\",\"", b"{\"attrs\":{"];
+    const TIME: &[u8] = b"{\"time\":\"";
+    if let Some(time) = head.strip_prefix(TIME) {
+        let len = time.iter().position(|byte| *byte == b'"').unwrap_or(time.len());
+        return b"\"}".starts_with(&time[len..]);
+    }
+    HEADS.iter().chain([&TIME]).any(|known| head.iter().zip(*known).all(|(a, b)| a == b))
+}
+
+/// Whether a line that begins with `head` may be a docker line of whatever writer: the unusual ones too.
+pub(crate) fn may_be_object(head: &[u8]) -> bool {
+    head.first().is_none_or(|byte| *byte == b'{')
 }
 
 /// Decodes as much of the message as stands in `head`, the beginning of a line that was cut. Nothing, and `head` is

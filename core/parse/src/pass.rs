@@ -127,23 +127,26 @@ impl Pass<'_> {
 
     #[inline]
     fn docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        if !self.docker_message(begin, end)? {
+            self.malformed(begin, end, end, Flags::NONE);
+        }
+        Ok(())
+    }
+
+    /// Adds what the line `begin..end` says; false when it is not a legal docker line.
+    #[inline]
+    pub(crate) fn docker_message(&mut self, begin: usize, end: usize) -> Result<bool, Stuck> {
         let position = self.position(begin);
         let decoder = &mut *self.decoder;
         let line = &mut self.chunk[begin..end];
         let message =
             docker::decode(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?;
-        match message {
-            Some(docker::Message { time_ns, stream, whole, off, len }) => {
-                let alone = !whole && stream == Stream::None;
-                let flags = if alone { Flags::PARTIAL } else { Flags::NONE };
-                let part = Part { time_ns, stream, flags, whole: whole || alone, off: begin + off, len };
-                self.add(part, begin, end)
-            }
-            None => {
-                self.malformed(begin, end, end, Flags::NONE);
-                Ok(())
-            }
-        }
+        let Some(docker::Message { time_ns, stream, whole, off, len }) = message else { return Ok(false) };
+        let alone = !whole && stream == Stream::None;
+        let flags = if alone { Flags::PARTIAL } else { Flags::NONE };
+        let part = Part { time_ns, stream, flags, whole: whole || alone, off: begin + off, len };
+        self.add(part, begin, end)?;
+        Ok(true)
     }
 
     /// A docker line over `max_line` or `max_record`.
@@ -205,12 +208,14 @@ impl Pass<'_> {
     /// Adds a part of the line `begin..end`, newline not included, to its record.
     #[inline]
     fn add(&mut self, part: Part, begin: usize, end: usize) -> Result<(), Stuck> {
+        // The last line of a file may have no newline.
+        let next = self.chunk.len().min(end + 1);
         if part.whole && !self.decoder.joins.is_open(part.stream) {
-            self.push_cut(part, self.offset(end + 1), Home::CHUNK);
+            self.push_cut(part, self.offset(next), Home::CHUNK);
             return Ok(());
         }
-        let (from, to) = (self.position(begin), self.position(end + 1));
-        let span = Span { begin: from, end: to, here: (begin, end + 1) };
+        let (from, to) = (self.position(begin), self.position(next));
+        let span = Span { begin: from, end: to, here: (begin, next) };
         let decoder = &mut *self.decoder;
         decoder.joins.add(part, span, self.chunk, &decoder.carries, self.table).map_err(|Exhausted| from)
     }

@@ -54,6 +54,8 @@ pub struct Table {
     pub lost_line_bytes: u64,
     /// Bytes of messages that `max_record` cut off.
     pub lost_record_bytes: u64,
+    /// Bytes of a CRI or docker line that its file ends in the middle of: half of one is not delivered.
+    pub torn_line_bytes: u64,
 }
 
 impl Table {
@@ -62,6 +64,7 @@ impl Table {
         self.records.clear();
         self.joined.clear();
         (self.malformed_lines, self.lost_line_bytes, self.lost_record_bytes) = (0, 0, 0);
+        self.torn_line_bytes = 0;
     }
 
     /// Adds a record whose last line ends at `end`.

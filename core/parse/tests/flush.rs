@@ -51,17 +51,68 @@ fn a_raw_half_line_is_delivered_after_the_timeout_and_the_rest_is_a_line_of_its_
     assert_eq!(test.table.records[0].end, 9);
 }
 
+/// Promise 6: a rotation, a truncation or the end of a one-off never makes a record of half a line.
 #[test]
-fn half_a_cri_or_docker_line_waits_for_the_end_of_the_file_and_is_malformed_then() {
-    for (format, half) in
-        [(Format::Cri, &b"2026-01-02T03:04:05Z stdout F hel"[..]), (Format::DockerJson, b"{\"log\":\"hel")]
-    {
+fn half_a_cri_or_docker_line_is_never_delivered_but_counted_at_the_end_of_its_file() {
+    let cri = "2026-01-02T03:04:05.12Z stdout F hello";
+    let docker = r#"{"log":"hel\u00e9\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}"#;
+    for (format, line) in [(Format::Cri, cri), (Format::DockerJson, docker)] {
+        for len in 0..line.len() {
+            for input in [Input::Fixed(format), Input::Auto] {
+                let mut test = test(input);
+                let half = &line.as_bytes()[..len];
+                assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
+                assert_eq!(test.table.torn_line_bytes, 0, "its file may still go on");
+                assert_eq!(test.flush(half, at(0, 0), LineEnd::EndOfFile), (len, vec![]));
+                assert_eq!((test.table.torn_line_bytes, test.table.malformed_lines), (len as u64, 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn half_an_over_long_cri_or_docker_line_is_counted_whole() {
+    let cri = [b"2026-01-02T03:04:05Z stdout F ", &[b'x'; 100][..]].concat();
+    let docker = [&br#"{"log":""#[..], &[b'x'; 100]].concat();
+    for (format, half) in [(Format::Cri, cri), (Format::DockerJson, docker)] {
+        let mut test = test(Input::Fixed(format));
+        assert_eq!(test.decode(&half[..90], at(0, 0)), Ok(90));
+        assert_eq!(test.decode(&half[90..], at(0, 90)), Ok(half.len() - 90));
+        assert_eq!(test.flush(b"", at(0, half.len() as u64), LineEnd::EndOfFile), (0, vec![]));
+        assert_eq!((test.table.torn_line_bytes, test.table.lost_line_bytes), (half.len() as u64, 0));
+        assert_eq!(test.decoder.open_since(Stream::Stdout), None);
+    }
+}
+
+#[test]
+fn a_docker_line_that_lacks_only_its_newline_is_whole() {
+    let line = &br#"{"log":"hi\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}"#[..];
+    for input in [Input::Auto, Input::Fixed(Format::DockerJson)] {
+        let mut test = test(input);
+        let expected = (line.len(), vec![(b"hi".to_vec(), Flags::NONE, line.len() as u64)]);
+        assert_eq!(test.flush(line, at(0, 0), LineEnd::EndOfFile), expected);
+    }
+    // A part: it goes on in the next file, and nothing of it is left in this chunk.
+    let part = &br#"{"log":"a","stream":"stdout","time":"2026-01-02T03:04:05Z"}"#[..];
+    let mut test = test(Input::Fixed(Format::DockerJson));
+    assert_eq!(test.flush(part, at(0, 0), LineEnd::EndOfFile), (part.len(), vec![]));
+    assert_eq!(test.decoder.open_since(Stream::Stdout), Some(at(0, 0)));
+    test.table.clear();
+    let mut next = [line, b"\n"].concat();
+    test.decoder.decode(&mut next, at(1, 0), 7, &mut test.table).expect("carries");
+    assert_eq!(test.table.message(&test.table.records[0], &next), b"ahi");
+}
+
+/// It is malformed whatever may follow: nothing is gained by keeping it back.
+#[test]
+fn what_cannot_be_half_a_line_of_its_file_is_delivered_at_the_end_as_malformed() {
+    for (format, half) in [(Format::Cri, &b"runtime panic"[..]), (Format::DockerJson, b"\0\0")] {
         let mut test = test(Input::Fixed(format));
         assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
         let flags = Flags::PARTIAL | Flags::MALFORMED;
         let expected = (half.len(), vec![(half.to_vec(), flags, half.len() as u64)]);
         assert_eq!(test.flush(half, at(0, 0), LineEnd::EndOfFile), expected);
-        assert_eq!(test.table.malformed_lines, 1);
+        assert_eq!((test.table.malformed_lines, test.table.torn_line_bytes), (1, 0));
     }
 }
 
@@ -71,7 +122,13 @@ fn the_first_half_line_of_an_unknown_file_waits_while_it_may_become_cri_or_docke
         let mut test = test(Input::Auto);
         assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
     }
-    for half in [&b"2026/"[..], b"{\"level\":\"info\"", b"hello"] {
+    for half in [
+        &b"2026/"[..],
+        b"2026-01-02T03:04:05Z INFO started",
+        b"{\"level\":\"info\"",
+        b"{\"time\":\"2026-01-02T03:04:05Z\",\"level\"",
+        b"hello",
+    ] {
         let mut test = test(Input::Auto);
         let expected = (half.len(), vec![(half.to_vec(), Flags::PARTIAL, half.len() as u64)]);
         assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), expected);

@@ -1,4 +1,5 @@
 #![allow(unreachable_pub, reason = "a module of tests")]
+#![allow(dead_code, reason = "each test file uses its own part")]
 //! What the engine's tests share: a directory of logs, an output that keeps everything in memory.
 
 use std::fs::{self, OpenOptions};
@@ -12,7 +13,7 @@ use ringtail_io::Choice;
 use ringtail_memory::Credit;
 use ringtail_parse::{Input, Limits};
 use ringtail_read::Start;
-use ringtail_record::{Outcome, Outlet, Sealed, Stream};
+use ringtail_record::{Flags, Outcome, Outlet, Sealed, Stream};
 use tempfile::TempDir;
 
 /// A directory of logs and a data_dir, for one backend.
@@ -31,6 +32,14 @@ impl Setup {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join("logs").join(name)
+    }
+
+    /// The same with directories of its own.
+    pub fn apart(&self, name: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix(name).tempdir_in(self.directory.path()).unwrap();
+        fs::create_dir(directory.path().join("data")).unwrap();
+        fs::create_dir(directory.path().join("logs")).unwrap();
+        Setup { choice: self.choice, directory }
     }
 
     pub fn start(&self, mode: Mode, paths: &[&str], outputs: &[(&str, &Arc<Memory>)]) -> Engine {
@@ -79,6 +88,7 @@ pub struct Memory {
 #[derive(Default)]
 struct State {
     messages: Vec<(Stream, String)>,
+    flags: Vec<Flags>,
     holding: bool,
     refusing: bool,
     held: Vec<Sealed>,
@@ -129,6 +139,15 @@ impl Memory {
         self.state.lock().unwrap().messages.iter().map(|(_, text)| text.clone()).collect()
     }
 
+    /// The messages of one stream with their flags.
+    pub fn flagged(&self, stream: Stream) -> Vec<(String, Flags)> {
+        let state = self.state.lock().unwrap();
+        let all = state.messages.iter().zip(&state.flags);
+        all.filter(|((known, _), _)| *known == stream)
+            .map(|((_, text), flags)| (text.clone(), *flags))
+            .collect()
+    }
+
     pub fn text(&self) -> String {
         self.messages().concat()
     }
@@ -157,6 +176,7 @@ impl Memory {
         let mut state = self.state.lock().unwrap();
         for record in sealed.batch.iter() {
             state.messages.push((record.stream, String::from_utf8_lossy(record.body).into_owned()));
+            state.flags.push(record.flags);
         }
         drop(state);
         let Sealed { receipt, credit, queued, batch, .. } = sealed;
@@ -189,6 +209,17 @@ impl Outlet for Memory {
         } else {
             drop(state);
             self.take(sealed);
+        }
+    }
+}
+
+/// Runs a scenario on each backend that this machine has; with `CI=true` it must have both.
+pub fn on_both(scenario: impl Fn(Setup)) {
+    for choice in [Choice::Pread, Choice::Uring] {
+        match ringtail_io::open(choice) {
+            Ok(_) => scenario(Setup::new(choice)),
+            Err(error) if std::env::var_os("CI").is_none() => eprintln!("not run on {choice:?}: {error}"),
+            Err(error) => panic!("{choice:?}: {error}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Lines: what must be delivered for the files of one lineage, and a caller of the decoder as the engine is one.
 
 mod docker;
+mod half;
 mod lines;
 mod model;
 mod reader;

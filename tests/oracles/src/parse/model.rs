@@ -3,6 +3,7 @@
 use ringtail_parse::{Format, Limits};
 use ringtail_record::{Flags, Position, Stream};
 
+use super::half;
 use super::reader::{Got, NOW_NS, Row};
 
 /// A file as its writer meant it.
@@ -92,10 +93,19 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// A line without its end is not understood, unless it is so long that its end is not waited for.
+    /// A line without its newline. Half a line of the file's format is not delivered; a docker line shows that it is
+    /// whole.
     fn rest(&mut self, format: Format, line: &Line, end: Position) {
         let text = line.text();
-        if text.len() > self.limits.max_line {
+        let is_cut = text.len() > self.limits.max_line;
+        if half::is_half(format, &text[..text.len().min(self.limits.max_line)]) {
+            match (format, line) {
+                (Format::DockerJson, Line::Message { .. }) if !is_cut => self.line(format, line, end),
+                _ => self.got.torn_line_bytes += text.len() as u64,
+            }
+            return;
+        }
+        if is_cut {
             return self.cut_line(format, line, end, Flags::TRUNCATED | Flags::PARTIAL);
         }
         let malformed = format != Format::Raw;

@@ -42,6 +42,8 @@ pub struct Got {
     pub lost_line_bytes: u64,
     /// Cut off by `max_record`.
     pub lost_record_bytes: u64,
+    /// Of a line that its file ends in the middle of.
+    pub torn_line_bytes: u64,
 }
 
 impl Got {
@@ -65,6 +67,7 @@ impl Got {
         self.malformed_lines += table.malformed_lines;
         self.lost_line_bytes += table.lost_line_bytes;
         self.lost_record_bytes += table.lost_record_bytes;
+        self.torn_line_bytes += table.torn_line_bytes;
         table.clear();
     }
 }
