@@ -12,6 +12,7 @@ mod crash;
 mod docker;
 mod input;
 mod many;
+mod node;
 mod outputs;
 mod paths;
 mod restart;

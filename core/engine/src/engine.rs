@@ -24,6 +24,9 @@ use crate::stats::{EngineStats, LostReason, Stats};
 /// How long the last commit of a stop may take beyond the deadline.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
 
+/// How long a stop waits for the scanner's thread, when all else has ended.
+const SCAN_GRACE: Duration = Duration::from_secs(1);
+
 /// Why an engine does not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -200,9 +203,7 @@ impl Engine {
             let all_answered = self.activity.wait(until.saturating_duration_since(Instant::now()));
             self.end_shards();
             // A scan that hangs in the kernel must not hold the stop up: its thread is left to the process's end.
-            if thread.is_finished() || all_answered {
-                join(thread);
-            }
+            join_within(thread, SCAN_GRACE);
             let left = until.saturating_duration_since(Instant::now()) + LAST_COMMIT;
             let positions_kept =
                 self.checkpointer.as_ref().is_none_or(|checkpointer| checkpointer.flush(left));
@@ -401,6 +402,17 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 
 fn ended_early() -> StartError {
     StartError::Thread(std::io::Error::other("a shard ended while it started"))
+}
+
+/// Waits for a thread that may hang in the kernel, and leaves it when it does.
+fn join_within(thread: JoinHandle<()>, grace: Duration) {
+    let until = Instant::now() + grace;
+    while !thread.is_finished() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if thread.is_finished() {
+        join(thread);
+    }
 }
 
 fn join(thread: JoinHandle<()>) {

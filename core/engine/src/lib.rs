@@ -26,6 +26,7 @@ mod names;
 mod outbox;
 mod positions;
 mod reading;
+mod remote;
 mod row;
 mod scanning;
 mod shard;

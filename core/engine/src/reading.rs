@@ -17,6 +17,7 @@ use crate::gz::GzProgress;
 use crate::maps::HashMap;
 use crate::names::{LineageId, ViewId};
 use crate::outbox::Delivery;
+use crate::remote::RemoteReads;
 use crate::shard::{Flight, Followed, Shard, Wish};
 use crate::stats::LostReason;
 use crate::view::{Phase, View};
@@ -57,6 +58,13 @@ impl Shard {
     /// Views that waited for credit or memory try again.
     pub(crate) fn wake_stalled(&mut self) {
         for (lineage, view) in std::mem::take(&mut self.stalled) {
+            self.requeue(lineage, view, Phase::Stalled);
+        }
+    }
+
+    /// Views that waited for the end of a read of a remote mount try again.
+    pub(crate) fn wake_remote(&mut self) {
+        for (lineage, view) in self.remote.due() {
             self.requeue(lineage, view, Phase::Stalled);
         }
     }
@@ -109,6 +117,12 @@ impl Shard {
         }
         match followed.lineage.next(view.place.generation, view.read_at(), now) {
             Next::Advance { .. } | Next::Finished if view.until.is_some() => self.end_late(id, view_id, now),
+            Next::Read { file, .. }
+                if RemoteReads::mount_of(&file)
+                    .is_some_and(|mount| !self.remote.may_begin(mount, (id, view_id))) =>
+            {
+                view.phase = Phase::Stalled;
+            }
             Next::Read { file, size_hint, turn, .. } => {
                 if size_hint > SMALL_READ as u64 {
                     view.size = ReadSize::Large;
@@ -164,7 +178,9 @@ impl Shard {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &mut followed.views[at];
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
-        let (size, room) = match view.size {
+        let mount = RemoteReads::mount_of(file);
+        let wanted = if mount.is_some() { self.remote.size(view.size) } else { view.size };
+        let (size, room) = match wanted {
             ReadSize::Large if !file.gz => (ReadSize::Large, self.buffers.large(half_line)),
             ReadSize::Large | ReadSize::Small => {
                 (ReadSize::Small, self.buffers.small().map(|region| (region, 0)))
@@ -184,17 +200,30 @@ impl Shard {
         view.phase = Phase::Reading;
         let generation = view.place.generation;
         let read_id = self.number();
-        self.large_in_flight += usize::from(size == ReadSize::Large);
-        self.flights
-            .insert(read_id, Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn });
+        match mount {
+            None => self.large_in_flight += usize::from(size == ReadSize::Large),
+            Some(mount) => self.remote.begun(mount, size),
+        }
+        let flight = Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn, mount };
+        self.flights.insert(read_id, flight);
         self.parts.io.read(Read { id: read_id, file: file.file.clone(), offset, buf, at: in_buf });
     }
 
     /// A read ended.
     pub(crate) fn complete(&mut self, read: Read, result: io::Result<usize>) {
         let Some(flight) = self.flights.remove(&read.id) else { return };
-        self.large_in_flight -= usize::from(flight.size == ReadSize::Large);
+        match flight.mount {
+            None => self.large_in_flight -= usize::from(flight.size == ReadSize::Large),
+            Some(mount) => {
+                self.remote.ended(mount, flight.size);
+                self.wake_remote();
+            }
+        }
         let (id, view_id) = (flight.lineage, flight.view);
+        if self.draining && flight.mount.is_some() {
+            // It was not waited for; the last answers may be on their way already.
+            return self.buffers.recycle(read.buf, flight.size);
+        }
         let is_current = self.view_mut(id, view_id).is_some_and(|view| {
             view.phase = Phase::Ready;
             view.place.generation == flight.generation

@@ -7,7 +7,8 @@
 //! No lock is taken here but the slab pool's, once per MiB; what crosses threads are messages in, batches out,
 //! answers in, and rows of the checkpoint out.
 //!
-//! Limits: [`READS_IN_FLIGHT`] and [`LARGE_IN_FLIGHT`] reads at a time; a view has one of them at most.
+//! Limits: [`READS_IN_FLIGHT`] and [`LARGE_IN_FLIGHT`] reads at a time, those of remote mounts apart (`remote`); a view has
+//! one of them at most.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::checkpointer::CheckpointWriter;
 use crate::config::{HoldDeleted, Mode, Pipeline};
 use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
+use crate::remote::{Mount, RemoteReads};
 use crate::row::{Key, Row};
 use crate::sink::Sink;
 use crate::stats::{PipelineStats, Stats};
@@ -142,6 +144,8 @@ pub(crate) struct Flight {
     pub(crate) generation: u32,
     pub(crate) gz: bool,
     pub(crate) turn: Turn,
+    /// Where it may never end.
+    pub(crate) mount: Option<Mount>,
 }
 
 pub(crate) struct Shard {
@@ -156,7 +160,9 @@ pub(crate) struct Shard {
     pub(crate) ready: VecDeque<(LineageId, ViewId)>,
     pub(crate) stalled: Vec<(LineageId, ViewId)>,
     pub(crate) flights: HashMap<ReadId, Flight>,
+    /// Of files on this machine.
     pub(crate) large_in_flight: usize,
+    pub(crate) remote: RemoteReads,
     /// Views that want to be woken at a certain time.
     pub(crate) timers: Vec<(Duration, LineageId, ViewId)>,
     /// Views with a half line or an open partial.
@@ -217,6 +223,7 @@ impl Shard {
             stalled: Vec::new(),
             flights: HashMap::default(),
             large_in_flight: 0,
+            remote: RemoteReads::default(),
             timers: Vec::new(),
             unfinished: HashSet::default(),
             parted: HashSet::default(),
@@ -283,7 +290,15 @@ impl Shard {
 
     /// Whether another read may be submitted.
     pub(crate) fn has_room(&self) -> bool {
-        self.flights.len() < READS_IN_FLIGHT && self.large_in_flight < LARGE_IN_FLIGHT
+        self.flights.len() - self.remote.in_flight() < READS_IN_FLIGHT
+            && self.large_in_flight < LARGE_IN_FLIGHT
+    }
+
+    /// Whether reads are awaited. A stop does not wait for those that may never end: what they bring comes after the next
+    /// start.
+    fn awaits_reads(&self) -> bool {
+        let not_awaited = if self.draining { self.remote.in_flight() } else { 0 };
+        self.flights.len() > not_awaited
     }
 
     fn take_messages(&mut self) {
@@ -358,7 +373,7 @@ impl Shard {
 
     /// With nothing more to come, a batch need not wait for its delay.
     fn seals_at_once(&self) -> bool {
-        let at_rest = self.ready.is_empty() && self.flights.is_empty();
+        let at_rest = self.ready.is_empty() && !self.awaits_reads();
         at_rest && (self.draining || self.parts.mode == Mode::Once)
     }
 
@@ -382,6 +397,7 @@ impl Shard {
     fn tick(&mut self, now: Duration) {
         self.part_uneven_views(now);
         self.wake_stalled();
+        self.wake_remote();
         self.wake_timed(now);
         self.flush_unfinished(now);
         self.rejoin_views();
@@ -404,10 +420,11 @@ impl Shard {
 
     /// Tells the engine whether this shard has anything left to do, when that changed: others wait on that lock.
     fn tell_activity(&mut self) {
-        let waiting = !self.ready.is_empty() || !self.stalled.is_empty() || !self.timers.is_empty();
+        let stalled = !self.stalled.is_empty() || self.remote.has_waiting();
+        let waiting = !self.ready.is_empty() || stalled || !self.timers.is_empty();
         let has_unread = !self.draining && (!self.scanned || waiting);
         let is_idle =
-            !has_unread && self.flights.is_empty() && self.parts.messages.is_empty() && self.sink.is_clear();
+            !has_unread && !self.awaits_reads() && self.parts.messages.is_empty() && self.sink.is_clear();
         if self.told != Some((self.epoch, is_idle)) {
             self.told = Some((self.epoch, is_idle));
             self.parts.activity.set_idle(self.parts.number, self.epoch, is_idle);

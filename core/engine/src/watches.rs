@@ -73,17 +73,13 @@ impl Watches {
                 self.by_id.insert(id, directory.to_owned());
                 Some(id)
             }
+            // Nothing to mend: that is how such mounts are.
+            Err(WatchError::Remote) => None,
             Err(error) => {
                 if !self.told {
                     self.told = true;
-                    let why = match &error {
-                        WatchError::Exhausted => {
-                            "inotify watches are used up: raise fs.inotify.max_user_watches".to_owned()
-                        }
-                        WatchError::Failed(error) => error.to_string(),
-                    };
-                    tracing::warn!(directory = %directory.display(), why, "cannot watch a directory; its files, and \
-                        others like it, are looked at once a second instead");
+                    tracing::warn!(directory = %directory.display(), why = %error, "cannot watch a directory; its \
+                        files, and others like it, are looked at once a second instead");
                 }
                 None
             }

@@ -2,13 +2,14 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use rustix::fs::FileType;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::fs::{Kind, Stat};
+use crate::mounts::Mount;
 use crate::sim;
 
 /// An open file, real or simulated. Closed when the last reference is dropped.
@@ -26,7 +27,7 @@ enum Repr {
 }
 
 impl File {
-    /// Who and how large the file is now.
+    /// Who and how large the file is now. On a remote mount `TimedOut` after two seconds.
     pub fn stat(&self) -> io::Result<Stat> {
         match &self.repr {
             Repr::Os(file) => file.stat(),
@@ -34,12 +35,20 @@ impl File {
         }
     }
 
-    /// Reads into `buf` from `offset`, in bytes; blocks. Short before the end of the file only if the kernel says
-    /// so; 0 at the end.
+    /// Reads into `buf` from `offset`, in bytes; blocks, on a remote mount for two seconds at most (`TimedOut`). Short
+    /// before the end of the file only if the kernel says so; 0 at the end.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.repr {
             Repr::Os(file) => file.read_at(buf, offset),
             Repr::Sim(handle) => handle.read_at(buf, offset),
+        }
+    }
+
+    /// The device number of the mount, where it lies on one that may never answer: NFS, CIFS, FUSE.
+    pub fn remote_mount(&self) -> Option<u64> {
+        match &self.repr {
+            Repr::Os(file) => file.remote_mount(),
+            Repr::Sim(_) => None,
         }
     }
 
@@ -81,16 +90,30 @@ static NOWAIT_LIES: LazyLock<bool> = LazyLock::new(|| {
 /// A file of the operating system.
 #[derive(Debug)]
 pub(crate) struct OsFile {
-    fd: OwnedFd,
-    /// The device, on a network or FUSE mount, which may never answer.
-    remote_mount: Option<u64>,
+    handle: Handle,
     /// The file system refused `RWF_NOWAIT` once: it is not asked again.
     nowait_refused: AtomicBool,
 }
 
+/// A descriptor, closed where that may block: FUSE asks its server.
+#[derive(Debug)]
+struct Handle {
+    fd: Arc<OwnedFd>,
+    /// The mount, where it may never answer.
+    mount: Option<Arc<Mount>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(mount) = &self.mount {
+            mount.lane.dispose(self.fd.clone());
+        }
+    }
+}
+
 impl OsFile {
-    pub(crate) fn new(fd: OwnedFd, remote_mount: Option<u64>) -> Self {
-        OsFile { fd, remote_mount, nowait_refused: AtomicBool::new(false) }
+    pub(crate) fn new(fd: OwnedFd, mount: Option<Arc<Mount>>) -> Self {
+        OsFile { handle: Handle { fd: Arc::new(fd), mount }, nowait_refused: AtomicBool::new(false) }
     }
 
     /// As on a file system without `RWF_NOWAIT`: every read goes the way of what is not in memory.
@@ -99,22 +122,38 @@ impl OsFile {
         OsFile { nowait_refused: AtomicBool::new(true), ..self }
     }
 
+    /// The device, on a network or FUSE mount, which may never answer.
     pub(crate) fn remote_mount(&self) -> Option<u64> {
-        self.remote_mount
+        self.handle.mount.as_ref().map(|mount| mount.device)
     }
 
     pub(crate) fn stat(&self) -> io::Result<Stat> {
-        Ok(stat_of(&rustix::fs::fstat(&self.fd)?))
+        self.where_it_is(|fd| Ok(stat_of(&rustix::fs::fstat(fd)?)))
+    }
+
+    /// Does something with the descriptor where it may block.
+    fn where_it_is<T, F>(&self, call: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&OwnedFd) -> io::Result<T> + Send + 'static,
+    {
+        match &self.handle.mount {
+            None => call(&self.handle.fd),
+            Some(mount) => {
+                let fd = self.handle.fd.clone();
+                mount.lane.call(move || call(&fd))
+            }
+        }
     }
 
     /// Reads what is in memory, perhaps less than there is; `WouldBlock` when a plain read is needed to know more.
     pub(crate) fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.remote_mount.is_some() || self.nowait_refused.load(Ordering::Relaxed) {
+        if self.handle.mount.is_some() || self.nowait_refused.load(Ordering::Relaxed) {
             return Err(Errno::AGAIN.into());
         }
         let mut slices = [IoSliceMut::new(buf)];
         loop {
-            return match rustix::io::preadv2(&self.fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+            return match rustix::io::preadv2(&self.handle.fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
                 Err(Errno::INTR) => continue,
                 Ok(0) if *NOWAIT_LIES && self.stat()?.size > offset => Err(Errno::AGAIN.into()),
                 // The file system cannot, the kernel (before 4.14) or a seccomp profile does not know the call.
@@ -127,19 +166,39 @@ impl OsFile {
         }
     }
 
+    /// For whoever may not wait for ever, the scanner.
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        loop {
-            match rustix::io::pread(&self.fd, &mut *buf, offset) {
-                Err(Errno::INTR) => {}
-                result => return Ok(result?),
-            }
+        if self.handle.mount.is_none() {
+            return self.read_blocking(buf, offset);
+        }
+        let mut bytes = vec![0; buf.len()];
+        let read = self.where_it_is(move |fd| {
+            let count = pread(fd, &mut bytes, offset)?;
+            bytes.truncate(count);
+            Ok(bytes)
+        })?;
+        buf[..read.len()].copy_from_slice(&read);
+        Ok(read.len())
+    }
+
+    /// For threads that nobody waits for.
+    pub(crate) fn read_blocking(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        pread(&self.handle.fd, buf, offset)
+    }
+}
+
+fn pread(fd: &OwnedFd, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match rustix::io::pread(fd, &mut *buf, offset) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
         }
     }
 }
 
 impl AsFd for OsFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.handle.fd.as_fd()
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::file::{File, OsFile, stat_of};
+use crate::mounts;
 
 /// File-system calls, any of which may block. Shared between threads.
 pub trait Fs: Send + Sync {
@@ -63,44 +65,71 @@ pub struct DirEntry {
     pub kind: Kind,
 }
 
-/// The file system of the machine.
+/// The file system of the machine. What leads to a mount that may never answer is asked on that mount's own thread, and is
+/// `TimedOut` when no answer comes in two seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
 impl Fs for RealFs {
     fn open(&self, path: &Path) -> io::Result<Arc<File>> {
-        // NONBLOCK so that a FIFO without a writer, put where a log is expected, does not hold the opening.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        let Stat { kind, dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
-        if kind != Kind::File {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file: {kind:?}")));
-        }
-        // On NONBLOCK files io_uring before 5.12 answers EAGAIN instead of waiting for the disk.
-        rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
-        let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);
-        Ok(Arc::new(File::from_os(OsFile::new(fd, remote.then_some(dev)))))
+        let (fd, remote) = where_it_is(path, open)?;
+        let remote = remote.map(mounts::remote_of);
+        Ok(Arc::new(File::from_os(OsFile::new(fd, remote))))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        Ok(stat_of(&rustix::fs::stat(path)?))
+        where_it_is(path, |path| Ok(stat_of(&rustix::fs::stat(path)?)))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        std::fs::read_dir(path)?
-            .map(|entry| {
-                let entry = entry?;
-                // Asks the kernel only where the file system does not tell kinds in listings; by then the entry may
-                // be gone.
-                let kind = entry.file_type().map_or(Kind::Other, kind_of);
-                Ok(DirEntry { name: entry.file_name(), kind })
-            })
-            .collect()
+        where_it_is(path, read_dir)
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        std::fs::canonicalize(path)
+        where_it_is(path, |path| std::fs::canonicalize(path))
     }
+}
+
+/// Does something with `path` where it may block.
+fn where_it_is<T, F>(path: &Path, call: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Path) -> io::Result<T> + Send + 'static,
+{
+    match mounts::remote_at(path) {
+        None => call(path),
+        Some(mount) => {
+            let path = path.to_owned();
+            mount.lane.call(move || call(&path))
+        }
+    }
+}
+
+/// Opens a regular file; its device where that is remote.
+fn open(path: &Path) -> io::Result<(OwnedFd, Option<u64>)> {
+    // NONBLOCK so that a FIFO without a writer, put where a log is expected, does not hold the opening.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let Stat { kind, dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
+    if kind != Kind::File {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file: {kind:?}")));
+    }
+    // On NONBLOCK files io_uring before 5.12 answers EAGAIN instead of waiting for the disk.
+    rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
+    let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);
+    Ok((fd, remote.then_some(dev)))
+}
+
+fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
+    std::fs::read_dir(path)?
+        .map(|entry| {
+            let entry = entry?;
+            // Asks the kernel only where the file system does not tell kinds in listings; by then the entry may be
+            // gone.
+            let kind = entry.file_type().map_or(Kind::Other, kind_of);
+            Ok(DirEntry { name: entry.file_name(), kind })
+        })
+        .collect()
 }
 
 fn kind_of(kind: std::fs::FileType) -> Kind {

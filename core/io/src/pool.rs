@@ -191,6 +191,6 @@ impl Shared {
 }
 
 fn perform(mut read: Read) -> Event {
-    let result: io::Result<usize> = read.file.os().read_at(&mut read.buf[read.at..], read.offset);
+    let result: io::Result<usize> = read.file.os().read_blocking(&mut read.buf[read.at..], read.offset);
     Event::Read { read, result }
 }

@@ -2,9 +2,9 @@
 //!
 //! A shard watches through its [`Io`](crate::Io), the scanner through a [`Watch`] of its own.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
 
 use crate::seam::Event;
 use crate::waker::Waker;
@@ -55,6 +55,22 @@ pub enum Interest {
 pub enum WatchError {
     /// `fs.inotify.max_user_watches` (ENOSPC) or instances (EMFILE) are used up.
     Exhausted,
+    /// It lies on a network or FUSE mount, which does not tell of what others write and may never answer.
+    Remote,
     /// The directory cannot be watched.
     Failed(io::Error),
 }
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WatchError::Exhausted => f.write_str(
+                "inotify watches or instances are used up: raise fs.inotify.max_user_watches or max_user_instances",
+            ),
+            WatchError::Remote => f.write_str("it lies on a network or FUSE mount"),
+            WatchError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WatchError {}

@@ -18,6 +18,7 @@ use std::path::Path;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use crate::mounts;
 use crate::seam::Event;
 use crate::watch::{Change, Interest, WatchError, WatchId};
 
@@ -56,8 +57,12 @@ impl Watcher {
         self.fd.as_ref().map(AsFd::as_fd)
     }
 
-    /// See [`Watch::watch`](crate::Watch::watch).
+    /// See [`Watch::watch`](crate::Watch::watch). Mounts that may never answer are not asked: looking the directory up
+    /// might not come back, and they do not tell of what others write.
     pub(crate) fn watch(&mut self, dir: &Path, interest: Interest) -> Result<WatchId, WatchError> {
+        if mounts::remote_at(dir).is_some() {
+            return Err(WatchError::Remote);
+        }
         let wanted = match interest {
             Interest::Contents => WatchFlags::MODIFY,
             Interest::Entries => {

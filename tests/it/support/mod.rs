@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod dockerd;
 pub(crate) mod faults;
+pub(crate) mod fuse;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod program;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::{Bench, Files, LONG, NOW, append, noise, on_ring, slow};
 use crate::file::OsFile;
+use crate::mounts;
 use crate::uring::Uring;
 use crate::{Event, File, Io, Read};
 
@@ -105,7 +106,7 @@ pub(super) fn reads_of_a_remote_mount_complete(mut io: Box<dyn Io>, bench: Bench
     fs::write(bench.path("a"), b"far away").expect("write");
     for device in 0..100 {
         let fd = OwnedFd::from(fs::File::open(bench.path("a")).expect("open"));
-        let file = Arc::new(File::from_os(OsFile::new(fd, Some(device))));
+        let file = Arc::new(File::from_os(OsFile::new(fd, Some(mounts::remote_of(device)))));
         for id in 0..20 {
             let slabs = Bench::new(Files::Plain);
             io.read(slabs.read(device * 20 + id, &file, 4, 64));

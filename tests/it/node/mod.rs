@@ -1,0 +1,3 @@
+//! A node that is against us: mounts that hang, disks that are slow, full or broken, limits that are used up.
+
+mod hung;
