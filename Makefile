@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all fuzz bench lint
+.PHONY: help run test test-all fuzz bench versus lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -29,6 +29,11 @@ fuzz: ## every fuzzer for TIME seconds (60), with AddressSanitizer; what is foun
 bench: ## the throughput of each stage and of the whole, beside the bare loops
 	@scripts/setup build
 	cargo bench --package ringtail-benches
+
+versus: ## ringtail beside the other collectors that are on the PATH: a table and a chart in benches/record; ARGS=--help
+	@scripts/setup build
+	cargo build --release --quiet --package ringtail-agent
+	cargo run --release --quiet --package ringtail-versus --bin ringtail-versus -- $(ARGS)
 
 lint: ## formatting, and clippy without warnings
 	@scripts/setup lint

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a container runtime's writer puts in one line at most: containerd's default.
-const PART_BYTES: usize = 16 << 10;
+pub const PART_BYTES: usize = 16 << 10;
 /// The time of the first line.
 const BEGIN_NS: u64 = 1_767_323_045_000_000_000;
 /// The bytes of a payload in the mean, about.
@@ -119,7 +119,10 @@ fn build(payloads: Payloads, bytes: usize, mut write: impl FnMut(&mut Vec<u8>, &
 }
 
 /// Go's RFC3339Nano, of a time less than a day after [`BEGIN_NS`], which is 03:04:05 on the second of January 2026.
-fn push_time(since_ns: u64, text: &mut String) {
+///
+/// # Panics
+/// When the time is on another day.
+pub fn push_time(since_ns: u64, text: &mut String) {
     let second = since_ns / 1_000_000_000 + 3 * 3600 + 4 * 60 + 5;
     let (hour, minute) = (second / 3600, second / 60 % 60);
     assert!(hour < 24, "the corpus is less than a day long");
@@ -128,7 +131,7 @@ fn push_time(since_ns: u64, text: &mut String) {
 }
 
 /// As Go's encoder, which dockerd's resembles: `<`, `>` and `&` are escaped too.
-fn push_escaped(payload: &str, file: &mut Vec<u8>) {
+pub fn push_escaped(payload: &str, file: &mut Vec<u8>) {
     for character in payload.chars() {
         match character {
             '"' => file.extend_from_slice(b"\\\""),
@@ -188,7 +191,8 @@ fn words(random: &mut Rng, count: usize, text: &mut String) {
     }
 }
 
-fn mixed(random: &mut Rng, text: &mut String) {
+/// Appends a payload of [`Payloads::Mixed`].
+pub fn mixed(random: &mut Rng, text: &mut String) {
     match random.u32(..100) {
         0..50 => json(random, text),
         50..86 => access(random, text),
@@ -252,7 +256,8 @@ fn access(random: &mut Rng, text: &mut String) {
     words(random, count, text);
 }
 
-fn long(random: &mut Rng, text: &mut String) {
+/// Appends a payload of [`Payloads::Long`].
+pub fn long(random: &mut Rng, text: &mut String) {
     let len = random.usize(1 << 10..80 << 10);
     while text.len() < len {
         access(random, text);
