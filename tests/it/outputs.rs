@@ -80,6 +80,9 @@ fn an_answer_that_is_final_is_counted_as_lost(io: Io) {
     until("the loss is counted", PATIENCE, || {
         metric(admin, "ringtail_lost_bytes_total", "reason=\"refused\"").is_some_and(|lost| lost > 0.0)
     });
+    let size = fs::metadata(log.path()).expect("a log").len();
+    let lost = metric(admin, "ringtail_lost_bytes_total", "reason=\"refused\"");
+    assert_eq!(lost.map(|lost| format!("{lost}")), Some(size.to_string()), "bytes of input");
     let before = log.written().iter().map(|written| written.count()).sum::<u64>();
     log.print(100);
     until("what follows arrives", PATIENCE, || sink.verifier().messages() >= 100);

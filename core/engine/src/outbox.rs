@@ -27,12 +27,38 @@ const RECORD_WIRE_BYTES: usize = 80;
 /// What one decoded chunk gives to the outputs.
 pub(crate) struct Delivery<'a> {
     pub(crate) generation: u32,
+    pub(crate) share: Share,
     pub(crate) source: &'a Arc<Source>,
     pub(crate) chunk: &'a Frozen,
     pub(crate) joined: &'a [Frozen],
     pub(crate) records: &'a [Decoded],
     /// The end of the chunk, with bytes to recognise the file by.
     pub(crate) tail: (u32, ringtail_read::Tail),
+}
+
+/// Which bytes of input belong to which records: to each those from the end of the one before to its own. So every byte
+/// is counted once, without a length in each record; where parts of streams are mixed, the next record that
+/// ends takes them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    /// What lies before this offset was given to a record.
+    pub(crate) from: u64,
+    /// Bytes before that, which were not.
+    pub(crate) pending: u64,
+    /// Bytes that belong to no record: they are counted as lost, or were delivered earlier. Where records took them
+    /// before that was known, the next ones have fewer.
+    pub(crate) unowned: u64,
+}
+
+impl Share {
+    /// The bytes of the next records, the last of which ends at `end`.
+    pub(crate) fn up_to(&mut self, end: u64) -> u64 {
+        let bytes = end.saturating_sub(self.from) + std::mem::take(&mut self.pending);
+        let unowned = bytes.min(self.unowned);
+        self.from = self.from.max(end);
+        self.unowned -= unowned;
+        bytes - unowned
+    }
 }
 
 /// Batches that were handed over, with the cursors that wait for their answer.
@@ -98,6 +124,7 @@ impl Outbox {
         next_id: &mut BatchId,
     ) {
         let record_bytes = RECORD_WIRE_BYTES + delivery.source.wire_len();
+        let mut share = delivery.share;
         for run in delivery.records.chunk_by(|a, b| a.home == b.home) {
             let buffer = match run[0].home.joined() {
                 None => delivery.chunk,
@@ -118,6 +145,7 @@ impl Outbox {
                 let (count, ends) = open.fill(&self.limits, rest, delivery.generation, record_bytes);
                 let (now_in, later) = rest.split_at(count);
                 open.batch.append(buffer, delivery.source, now_in.iter().map(record));
+                open.batch.count_input(now_in.last().map_or(0, |last| share.up_to(last.end)));
                 if progress.pushed(open.id, ends, delivery.tail) {
                     open.cursors.push(cursor);
                 }

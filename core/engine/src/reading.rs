@@ -7,7 +7,7 @@ use std::time::Duration;
 use memchr::memrchr;
 use ringtail_io::Read;
 use ringtail_memory::Frozen;
-use ringtail_parse::LineEnd;
+use ringtail_parse::{LineEnd, Table};
 use ringtail_read::{Lineage, Next, OpenFile, Tail, Turn};
 use ringtail_record::{Position, Stream};
 
@@ -16,7 +16,7 @@ use crate::config::Mode;
 use crate::gz::GzProgress;
 use crate::maps::HashMap;
 use crate::names::{LineageId, ViewId};
-use crate::outbox::Delivery;
+use crate::outbox::{Delivery, Share};
 use crate::remote::RemoteReads;
 use crate::shard::{Flight, Followed, Shard, Wish};
 use crate::stats::LostReason;
@@ -328,31 +328,24 @@ impl Shard {
         if let Some(tail) = tail {
             view.tail = (view.place.generation, tail);
         }
-        let generation = view.place.generation;
-        view.drop_known(&mut self.table, generation);
+        let from = view.place;
+        let known = view.drop_known(&mut self.table, from);
         view.place.offset += consumed as u64;
-        self.deliver(id, view_id, generation, &chunk.freeze(consumed), n as u64, now);
+        let stretch = Stretch { from, len: consumed as u64, known, read: n as u64 };
+        self.deliver(id, view_id, stretch, &chunk.freeze(consumed), now);
         match kept {
             Ok(()) => self.ready.push_back((id, view_id)),
             Err(_) => self.stall_without_memory(id, view_id),
         }
     }
 
-    /// Gives the table's records, which lie in `chunk` and end in `generation`, to the view's cursors. `read`: the
-    /// bytes that came from the file.
-    fn deliver(
-        &mut self,
-        id: LineageId,
-        view_id: ViewId,
-        generation: u32,
-        chunk: &Frozen,
-        read: u64,
-        now: Duration,
-    ) {
+    /// Gives the table's records, which lie in `chunk` and were decoded from `stretch`, to the view's cursors.
+    fn deliver(&mut self, id: LineageId, view_id: ViewId, stretch: Stretch, chunk: &Frozen, now: Duration) {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
-        let view = &followed.views[at];
         let table = &mut self.table;
-        if self.sink.count(&view.cursors, table, read) {
+        let (generation, share) = (stretch.from.generation, stretch.share(&mut followed.views[at], table));
+        let view = &followed.views[at];
+        if self.sink.count(&view.cursors, table, stretch.read) {
             self.parts.stats.lose(LostReason::MaxLine, table.lost_line_bytes);
             self.parts.stats.lose(LostReason::MaxRecord, table.lost_record_bytes);
             self.parts.stats.lose(LostReason::Truncated, table.torn_line_bytes);
@@ -362,7 +355,7 @@ impl Shard {
         }
         let joined: Vec<Frozen> = table.joined.drain(..).map(Frozen::from).collect();
         let (source, records, tail) = (&followed.source, &table.records, view.tail);
-        let delivery = Delivery { generation, source, chunk, joined: &joined, records, tail };
+        let delivery = Delivery { generation, share, source, chunk, joined: &joined, records, tail };
         self.sink.deliver(&view.cursors, &delivery, now);
         if view.is_unfinished() {
             self.unfinished.insert((id, view_id));
@@ -388,8 +381,9 @@ impl Shard {
             let empty = self.buffers.packed(&[], &[])?;
             self.table.clear();
             if let Some(end) = followed.views[at].decoder.flush_partial(stream, &mut self.table) {
-                followed.views[at].drop_known(&mut self.table, end.generation);
-                self.deliver(id, view_id, end.generation, &empty.freeze(0), 0, now);
+                let known = followed.views[at].drop_known(&mut self.table, end);
+                let stretch = Stretch { from: end, len: 0, known, read: 0 };
+                self.deliver(id, view_id, stretch, &empty.freeze(0), now);
             }
         }
         Ok(())
@@ -423,10 +417,11 @@ impl Shard {
             view.half_line = None;
         }
         view.has_gap |= self.table.torn_line_bytes > 0;
-        let generation = view.place.generation;
-        view.drop_known(&mut self.table, generation);
+        let from = view.place;
+        let known = view.drop_known(&mut self.table, from);
         view.place.offset += consumed as u64;
-        self.deliver(id, view_id, generation, &chunk.freeze(consumed), 0, now);
+        let stretch = Stretch { from, len: consumed as u64, known, read: 0 };
+        self.deliver(id, view_id, stretch, &chunk.freeze(consumed), now);
         Ok(())
     }
 
@@ -501,6 +496,32 @@ impl Shard {
             return self.give_up(id, view_id);
         }
         self.timers.push((now + RETRY_AFTER, id, view_id));
+    }
+}
+
+/// Bytes of one file that were decoded together.
+struct Stretch {
+    from: Position,
+    len: u64,
+    /// Those of records that an earlier view pushed.
+    known: u64,
+    /// Bytes that came from the file just now.
+    read: u64,
+}
+
+impl Stretch {
+    /// How its bytes belong to the records of `table`; `view` keeps those whose record is still to end.
+    fn share(&self, view: &mut View, table: &Table) -> Share {
+        let lost = table.lost_line_bytes + table.lost_record_bytes + table.torn_line_bytes;
+        let Share { pending, unowned, .. } = view.share;
+        let share = Share { from: self.from.offset, pending, unowned: unowned + self.known + lost };
+        let mut rest = share;
+        if let Some(last) = table.records.last() {
+            rest.up_to(last.end);
+        }
+        let pending = rest.up_to(self.from.offset + self.len);
+        view.share = Share { pending, ..rest };
+        share
     }
 }
 

@@ -12,6 +12,7 @@ use crate::buffers::{Chunk, ReadSize};
 use crate::cursor::Streams;
 use crate::gz::GzProgress;
 use crate::names::{CursorId, ViewId};
+use crate::outbox::Share;
 
 /// Settings that cursors must have in common to share a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +65,8 @@ pub(crate) struct View {
     pub(crate) size: ReadSize,
     pub(crate) gz: Option<GzProgress>,
     pub(crate) tail: (u32, Tail),
+    /// Bytes that were decoded and belong to a record that is still to end.
+    pub(crate) share: Share,
     /// Reads that failed in a row.
     pub(crate) failures: u32,
     /// When bytes last came.
@@ -94,6 +97,7 @@ impl View {
             size: ReadSize::Small,
             gz: None,
             tail: Default::default(),
+            share: Share::default(),
             failures: 0,
             fed_at: Duration::ZERO,
         }
@@ -164,6 +168,7 @@ impl View {
         self.skip = std::array::from_fn(|stream| stood[stream].max(self.skip[stream]));
         self.place = stood.into_iter().min().unwrap_or(self.place);
         self.decoder.forget();
+        self.share = Share::default();
         self.half_line = None;
         self.gz = None;
     }
@@ -178,13 +183,21 @@ impl View {
         newline.is_some()
     }
 
-    /// Drops what an earlier view pushed, from records that end in `generation`; before the view moves behind them.
-    pub(crate) fn drop_known(&self, table: &mut Table, generation: u32) {
+    /// Drops what an earlier view pushed, from records that were decoded from `from` on; before the view moves behind them.
+    /// Returns how many bytes of input were theirs.
+    pub(crate) fn drop_known(&self, table: &mut Table, from: Position) -> u64 {
         // The usual case: the view has long passed where it began.
         if self.skip.iter().all(|known| *known <= self.place) {
-            return;
+            return 0;
         }
-        let end = |offset| Position { generation, offset };
-        table.records.retain(|record| end(record.end) > self.skip[record.stream.index()]);
+        let (mut at, mut known) = (from.offset, 0);
+        table.records.retain(|record| {
+            let end = Position { offset: record.end, ..from };
+            let is_new = end > self.skip[record.stream.index()];
+            known += if is_new { 0 } else { record.end.saturating_sub(at) };
+            at = at.max(record.end);
+            is_new
+        });
+        known
     }
 }

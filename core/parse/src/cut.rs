@@ -86,10 +86,10 @@ impl Pass<'_> {
             }
             Format::Cri => match cri::header(&mut decoder.clock, &kept) {
                 Some(header) => {
-                    let (off, len) = (header.len, len - header.len);
+                    let (off, kept_len, len) = (header.len, len, len - header.len);
                     let cri::Header { time_ns, stream, whole, .. } = header;
                     let part = Part { time_ns, stream, flags, whole, off, len };
-                    let span = Span { begin, end, here: (0, 0) };
+                    let span = Span { begin, end, here: (0, 0), len: kept_len };
                     decoder.joins.add_carried(part, span, kept, self.table).map_err(|Exhausted| begin)?;
                 }
                 None => {

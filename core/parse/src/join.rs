@@ -30,6 +30,8 @@ pub(crate) struct Span {
     pub(crate) end: Position,
     /// Where the line begins, and the next one, in the chunk.
     pub(crate) here: (usize, usize),
+    /// Its length, without what `max_line` cut off and without its newline.
+    pub(crate) len: usize,
 }
 
 /// The open records of one view, one a stream at most.
@@ -43,7 +45,7 @@ struct Open {
     end: Position,
     time_ns: i64,
     flags: Flags,
-    /// Bytes that were left out.
+    /// Bytes of the file that were left out.
     lost: usize,
     text: Text,
 }
@@ -93,7 +95,7 @@ impl Joins {
             Some(open) => {
                 let len = part.len.min(self.max_record - open.text.len());
                 open.text.append_here(part.off, len, span.here, chunk, carries)?;
-                open.extend(&part, span.end, len);
+                open.extend(&part, span, len);
             }
             slot => {
                 let len = part.len.min(self.max_record);
@@ -116,7 +118,7 @@ impl Joins {
             Some(open) => {
                 let len = part.len.min(self.max_record - open.text.len());
                 open.text.append_carried(&carry[part.off..part.off + len])?;
-                open.extend(&part, span.end, len);
+                open.extend(&part, span, len);
             }
             slot => {
                 let len = part.len.min(self.max_record);
@@ -168,17 +170,17 @@ impl Open {
             text,
         };
         let mut open = none;
-        open.extend(part, span.end, len);
+        open.extend(part, span, len);
         open
     }
 
     /// Notes that `len` bytes of `part` were added.
-    fn extend(&mut self, part: &Part, end: Position, len: usize) {
-        self.end = end;
+    fn extend(&mut self, part: &Part, span: Span, len: usize) {
+        self.end = span.end;
         self.flags |= part.flags;
-        self.lost += part.len - len;
         if len < part.len {
             self.flags |= Flags::TRUNCATED;
+            self.lost += if len == 0 { span.len } else { part.len - len };
         }
     }
 }

@@ -215,7 +215,9 @@ impl Pass<'_> {
             return Ok(());
         }
         let (from, to) = (self.position(begin), self.position(next));
-        let span = Span { begin: from, end: to, here: (begin, next) };
+        let is_cut = part.flags.contains(Flags::TRUNCATED);
+        let len = if is_cut { part.off + part.len - begin } else { end - begin };
+        let span = Span { begin: from, end: to, here: (begin, next), len };
         let decoder = &mut *self.decoder;
         decoder.joins.add(part, span, self.chunk, &decoder.carries, self.table).map_err(|Exhausted| from)
     }

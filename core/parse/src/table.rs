@@ -52,7 +52,8 @@ pub struct Table {
     pub malformed_lines: u64,
     /// Bytes of the file that `max_line` cut off.
     pub lost_line_bytes: u64,
-    /// Bytes of messages that `max_record` cut off.
+    /// Bytes of the file that `max_record` cut off: of lines that were left out, and of messages that were cut, as
+    /// they are when decoded.
     pub lost_record_bytes: u64,
     /// Bytes of a CRI or docker line that its file ends in the middle of: half of one is not delivered.
     pub torn_line_bytes: u64,

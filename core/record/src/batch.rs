@@ -14,6 +14,7 @@ pub struct Batch {
     buffers: Vec<Frozen>,
     sources: Vec<Arc<Source>>,
     body_bytes: usize,
+    input_bytes: u64,
 }
 
 /// One record with everything it refers to.
@@ -100,12 +101,23 @@ impl Batch {
         self.body_bytes
     }
 
+    /// Notes that what was appended stands for `bytes` more of the files that it was read from.
+    pub fn count_input(&mut self, bytes: u64) {
+        self.input_bytes += bytes;
+    }
+
+    /// Bytes of input that the records were made of: whole lines, with what their format adds.
+    pub fn input_bytes(&self) -> u64 {
+        self.input_bytes
+    }
+
     /// Forgets records, buffers and sources, and keeps the tables' memory.
     pub fn clear(&mut self) {
         self.records.clear();
         self.buffers.clear();
         self.sources.clear();
         self.body_bytes = 0;
+        self.input_bytes = 0;
     }
 
     /// Copies all messages into one carry and lets the slabs go. On error nothing changes.

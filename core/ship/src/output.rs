@@ -172,7 +172,7 @@ impl Outlet for Handle {
 
     fn hand_over(&self, sealed: Sealed) {
         let Sealed { batch, lane, credit, queued, receipt } = sealed;
-        let ticket = Ticket::new(receipt, credit, batch.len(), batch.body_bytes(), &self.output.stats);
+        let ticket = Ticket::new(receipt, credit, batch.len(), batch.input_bytes(), &self.output.stats);
         if self.closed.load(Ordering::SeqCst) || self.output.is_abandoned() {
             return;
         }

@@ -46,11 +46,11 @@ impl Ticket {
         receipt: Receipt,
         credit: CreditLease,
         records: usize,
-        input_bytes: usize,
+        input_bytes: u64,
         stats: &Arc<Stats>,
     ) -> Self {
         add(&stats.in_flight, 1);
-        let (records, input_bytes) = (records as u64, input_bytes as u64);
+        let records = records as u64;
         Ticket { receipt: Some(receipt), records, input_bytes, stats: stats.clone(), credit: Some(credit) }
     }
 
@@ -113,6 +113,6 @@ pub(crate) mod testing {
         let credit = Credit::new(text.len()).take(text.len()).expect("its own credit");
         let receipt = Receipt::new(0, Arc::new(Nobody));
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        Payload { bytes, ticket: Ticket::new(receipt, credit, 1, text.len(), stats) }
+        Payload { bytes, ticket: Ticket::new(receipt, credit, 1, text.len() as u64, stats) }
     }
 }

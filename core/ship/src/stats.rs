@@ -18,13 +18,13 @@ pub struct OutputStats {
     pub delivered_records: u64,
     /// Bytes that the backend has, as they were sent.
     pub delivered_bytes: u64,
-    /// The bytes of the messages in them.
+    /// The bytes of input that the records in them were made of.
     pub delivered_input_bytes: u64,
     /// Attempts that failed and were, or will be, made again.
     pub retries: u64,
     /// Records that the backend refused for good.
     pub refused_records: u64,
-    /// The bytes of the messages in them.
+    /// The bytes of input that they were made of.
     pub refused_input_bytes: u64,
     /// Messages in which bytes that are not UTF-8 were replaced.
     pub replaced_utf8: u64,

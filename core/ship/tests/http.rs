@@ -124,8 +124,8 @@ fn what_the_server_refuses_for_good_is_lost_and_the_next_is_delivered() {
     let expected = [(0, Outcome::Delivered), (1, Outcome::Lost(Lost::Refused)), (2, Outcome::Delivered)];
     assert_eq!(shard.answers.wait(3), expected);
     let stats = shippers.stats().swap_remove(0);
-    assert_eq!((stats.delivered_records, stats.refused_records, stats.refused_input_bytes), (2, 1, 7));
-    assert_eq!((stats.retries, stats.delivered_input_bytes, stats.credit_used), (0, 2, 0));
+    assert_eq!((stats.delivered_records, stats.refused_records, stats.refused_input_bytes), (2, 1, 8));
+    assert_eq!((stats.retries, stats.delivered_input_bytes, stats.credit_used), (0, 4, 0));
     let error = stats.last_error.expect("error").text;
     assert_eq!(error, "400 Bad Request: no such index\\nfor ***");
 }

@@ -89,6 +89,7 @@ pub struct Memory {
 struct State {
     messages: Vec<(Stream, String)>,
     flags: Vec<Flags>,
+    input_bytes: Vec<u64>,
     holding: bool,
     refusing: bool,
     held: Vec<Sealed>,
@@ -139,6 +140,11 @@ impl Memory {
         self.state.lock().unwrap().messages.iter().map(|(_, text)| text.clone()).collect()
     }
 
+    /// What each batch stands for, in bytes of input.
+    pub fn input_bytes(&self) -> Vec<u64> {
+        self.state.lock().unwrap().input_bytes.clone()
+    }
+
     /// The messages of one stream with their flags.
     pub fn flagged(&self, stream: Stream) -> Vec<(String, Flags)> {
         let state = self.state.lock().unwrap();
@@ -174,6 +180,7 @@ impl Memory {
 
     fn take(&self, sealed: Sealed) {
         let mut state = self.state.lock().unwrap();
+        state.input_bytes.push(sealed.batch.input_bytes());
         for record in sealed.batch.iter() {
             state.messages.push((record.stream, String::from_utf8_lossy(record.body).into_owned()));
             state.flags.push(record.flags);

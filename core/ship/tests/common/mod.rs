@@ -94,6 +94,8 @@ impl Shard {
                 flags: Flags::NONE,
             };
             batch.append(&region.freeze(), &self.source, [record]);
+            // Its line has a newline too.
+            batch.count_input(message.len() as u64 + 1);
         }
         batch
     }

@@ -136,7 +136,7 @@ impl Oracle {
                     message.take(kept.saturating_sub(head.len())).collect()
                 };
                 let row = Row { time_ns: *time_ns, stream: *stream, flags: cut, message, end };
-                self.part(row, *whole);
+                self.part(row, *whole, kept);
             }
             Line::Message { head, units, .. }
                 if format == Format::DockerJson && head == b"{\"log\":\"" && kept >= head.len() =>
@@ -169,11 +169,13 @@ impl Oracle {
         }
     }
 
-    fn part(&mut self, mut part: Row, whole: bool) {
+    /// Adds what a line of `line_len` bytes says. One of which `max_record` leaves nothing is lost with its header.
+    fn part(&mut self, mut part: Row, whole: bool, line_len: usize) {
         if !whole && part.stream == Stream::None {
             part.flags |= Flags::PARTIAL.bits();
             return self.deliver(part, 0);
         }
+        let part_len = part.message.len();
         let row = match self.open[part.stream.index()].take() {
             None => (part, 0),
             Some((mut open, lost)) => {
@@ -183,7 +185,8 @@ impl Oracle {
         };
         let (mut row, mut lost) = row;
         if row.message.len() > self.limits.max_record {
-            lost += (row.message.len() - self.limits.max_record) as u64;
+            let left_out = row.message.len() - self.limits.max_record;
+            lost += if left_out == part_len { line_len } else { left_out } as u64;
             row.message.truncate(self.limits.max_record);
             row.flags |= Flags::TRUNCATED.bits();
         }
