@@ -44,7 +44,7 @@ crate::support::on_both_backends! {
 /// A backend that sometimes fails.
 fn kill_under_load_loses_nothing(io: Io) {
     run(io, |seed| Plan {
-        kills: (20, 300),
+        kills: (20, 1_000),
         life_ms: 100..3_000,
         max_size: 512 * 1024,
         faults: Faults::seeded(seed),
@@ -56,7 +56,7 @@ fn kill_amid_rotations_loses_nothing(io: Io) {
     run(io, |seed| {
         let faults = Faults::seeded(seed);
         faults.over();
-        Plan { kills: (25, 300), life_ms: 50..900, max_size: 64 * 1024, faults }
+        Plan { kills: (25, 1_000), life_ms: 50..900, max_size: 64 * 1024, faults }
     });
 }
 

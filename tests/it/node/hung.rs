@@ -21,11 +21,11 @@ crate::support::on_both_backends! {
 }
 
 /// A FUSE mount at `name` in the scene, over a directory that the test writes to.
-fn far(scene: &Scene, name: &str) -> Option<Fuse> {
+pub(super) fn far(scene: &Scene, name: &str) -> Option<Fuse> {
     let (backing, point) = (scene.path(&format!("{name}-backing")), scene.path(name));
     fs::create_dir(&backing).expect("a directory");
     fs::create_dir(&point).expect("a directory");
-    Fuse::mount(&backing, &point).map_err(|why| not_run("what meets a hung mount", &why)).ok()
+    Fuse::mount(&backing, &point).map_err(|why| not_run("what meets a FUSE mount that fails", &why)).ok()
 }
 
 /// A stop's bound where nothing is in its way but a mount that does not answer.

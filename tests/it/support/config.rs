@@ -59,8 +59,14 @@ impl Config {
 
     /// A file output, not compressed.
     pub(crate) fn file(self, name: &str, path: &Path) -> Self {
+        self.file_of(name, path, "none")
+    }
+
+    /// A file output.
+    pub(crate) fn file_of(self, name: &str, path: &Path, compression: &str) -> Self {
+        let path = quoted(path);
         let output =
-            format!("{{type: file, path: {}, compression: none, batch: {{max_delay: 50ms}}}}", quoted(path));
+            format!("{{type: file, path: {path}, compression: {compression}, batch: {{max_delay: 50ms}}}}");
         self.output(name, &output)
     }
 

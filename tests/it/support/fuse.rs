@@ -18,8 +18,6 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// The largest request: the kernel wants room for this much at least.
 const REQUEST_BYTES: usize = 1 << 20;
-/// What the first request is about.
-const NO_NODE: u64 = 0;
 const ROOT: u64 = 1;
 
 /// What the kernel asks for.
@@ -81,7 +79,10 @@ struct State {
     mood: Mood,
     /// Requests without an answer, as they came.
     hanging: Vec<Vec<u8>>,
+    /// By inode, where each was seen last.
     nodes: HashMap<u64, PathBuf>,
+    /// What is open, by handle.
+    files: HashMap<u64, Arc<File>>,
 }
 
 impl Fuse {
@@ -100,7 +101,7 @@ impl Fuse {
         )
         .map_err(|error| format!("mount: {error}"))?;
         let mut state = State::default();
-        state.nodes.extend([(NO_NODE, PathBuf::new()), (ROOT, PathBuf::new())]);
+        state.nodes.insert(ROOT, backing.to_owned());
         let shared = Arc::new(Shared { device, backing: backing.to_owned(), state: Mutex::new(state) });
         let serving = shared.clone();
         let thread = thread::spawn(move || serving.serve());
@@ -211,15 +212,13 @@ impl Shared {
 
     fn answer(&self, call: Call, request: &[u8]) -> Result<Vec<u8>, Errno> {
         let (node, body) = (u64_at(request, 16), &request[40..]);
-        let path = self.lock().nodes.get(&node).cloned().ok_or(Errno::STALE)?;
-        let real = self.backing.join(&path);
         match call {
             Call::Init => Ok(init()),
             Call::Lookup => {
                 let name = body.split(|&byte| byte == 0).next().unwrap_or_default();
-                let path = path.join(std::str::from_utf8(name).map_err(|_| Errno::NOENT)?);
-                let about = about(&self.backing.join(&path))?;
-                // A node is an inode here, so that a renamed file stays what it is.
+                let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
+                let path = self.place(node)?.join(name);
+                let about = about(&path)?;
                 self.lock().nodes.insert(about.ino(), path);
                 let mut answer = Vec::new();
                 put(&mut answer, &[about.ino(), 0, 0, 0, 0]);
@@ -228,16 +227,52 @@ impl Shared {
             }
             Call::GetAttr => {
                 let mut answer = vec![0; 16];
-                attributes(&mut answer, &about(&real)?);
+                attributes(&mut answer, &self.about(node)?);
                 Ok(answer)
             }
             // Reads go past the page cache.
-            Call::Open => about(&real).map(|_| opened(1)),
-            Call::OpenDir => about(&real).map(|_| opened(0)),
-            Call::Read => read(&real, body),
-            Call::ReadDir => self.entries(&real, body),
+            Call::Open => {
+                let file = Arc::new(File::open(self.place(node)?).map_err(errno)?);
+                let handle = u64::from(file.as_raw_fd().unsigned_abs());
+                self.lock().files.insert(handle, file);
+                Ok(opened(handle, 1))
+            }
+            Call::Read => {
+                let file = self.lock().files.get(&u64_at(body, 0)).cloned();
+                let file = file.ok_or(Errno::BADF)?;
+                read(&file, body)
+            }
+            Call::Release => {
+                self.lock().files.remove(&u64_at(body, 0));
+                Ok(Vec::new())
+            }
+            Call::OpenDir => self.place(node).map(|_| opened(0, 0)),
+            Call::ReadDir => self.entries(&self.place(node)?, body),
+            Call::ReleaseDir => Ok(Vec::new()),
             Call::StatFs => Ok(vec![0; 80]),
-            Call::Release | Call::ReleaseDir => Ok(Vec::new()),
+        }
+    }
+
+    /// Where an inode is now: renames happen beside this file system.
+    fn place(&self, node: u64) -> Result<PathBuf, Errno> {
+        let known = self.lock().nodes.get(&node).cloned().ok_or(Errno::STALE)?;
+        if node == ROOT || about(&known).is_ok_and(|about| about.ino() == node) {
+            return Ok(known);
+        }
+        let mut entries = fs::read_dir(&self.backing).map_err(errno)?.filter_map(Result::ok);
+        let moved = entries.find(|entry| entry.metadata().is_ok_and(|about| about.ino() == node));
+        moved.map(|entry| entry.path()).ok_or(Errno::STALE)
+    }
+
+    fn about(&self, node: u64) -> Result<fs::Metadata, Errno> {
+        let place = self.place(node);
+        let is_it = |file: &&Arc<File>| file.metadata().is_ok_and(|about| about.ino() == node);
+        match place {
+            Ok(place) => about(&place),
+            Err(error) => {
+                let file = self.lock().files.values().find(is_it).cloned();
+                file.ok_or(error)?.metadata().map_err(errno)
+            }
         }
     }
 
@@ -286,10 +321,10 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
-fn read(path: &Path, body: &[u8]) -> Result<Vec<u8>, Errno> {
+fn read(file: &File, body: &[u8]) -> Result<Vec<u8>, Errno> {
     let (offset, size) = (u64_at(body, 8), u32_at(body, 16));
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-    let len = File::open(path).and_then(|file| file.read_at(&mut bytes, offset)).map_err(errno)?;
+    let len = file.read_at(&mut bytes, offset).map_err(errno)?;
     bytes.truncate(len);
     Ok(bytes)
 }
@@ -303,8 +338,9 @@ fn init() -> Vec<u8> {
     answer
 }
 
-fn opened(flags: u32) -> Vec<u8> {
-    let mut answer = vec![0; 16];
+fn opened(handle: u64, flags: u32) -> Vec<u8> {
+    let mut answer = handle.to_ne_bytes().to_vec();
+    answer.resize(16, 0);
     answer[8..12].copy_from_slice(&flags.to_ne_bytes());
     answer
 }

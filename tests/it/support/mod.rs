@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod cgroup;
 pub(crate) mod config;
 pub(crate) mod dockerd;
 pub(crate) mod faults;
@@ -8,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod program;
 pub(crate) mod scene;
+pub(crate) mod tmpfs;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

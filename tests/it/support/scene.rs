@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use ringtail_agent::demo::agent::Agent;
@@ -61,8 +61,24 @@ impl Scene {
         self.start_with(config, self.io)
     }
 
+    /// The agent started by another program, which becomes it: `setpriv`, `prlimit`, `sh -c 'exec "$@"'`.
+    pub(crate) fn start_under(&self, config: &Config, wrap: &[&str]) -> Running {
+        let mut command = Command::new(wrap[0]);
+        command.args(&wrap[1..]).arg(program::path()).env("RINGTAIL_IO", self.io.name());
+        self.run(command, config)
+    }
+
+    /// Lets every user see the scene and read its configuration.
+    pub(crate) fn let_others_in(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).expect("allowed");
+    }
+
     fn start_with(&self, config: &Config, io: Io) -> Running {
-        let mut command = program::command(io);
+        self.run(program::command(io), config)
+    }
+
+    fn run(&self, mut command: Command, config: &Config) -> Running {
         command.arg("run").arg("--config").arg(self.write_config(config));
         Running(Agent::spawn(command, &self.path("agent.log")).expect("the program starts"))
     }

@@ -83,7 +83,8 @@ impl Facts {
             ),
             Some(Errno::NOMEM) => match self.memlock {
                 Some(bytes) => format!(
-                    "too little memory may be locked ({bytes} bytes, counted before Linux 5.12); raise RLIMIT_MEMLOCK"
+                    "too little memory may be locked ({bytes} bytes; kernels before 5.12 and since 6.14 count a ring as \
+                     locked); raise RLIMIT_MEMLOCK"
                 ),
                 None => "the kernel is out of memory".into(),
             },
