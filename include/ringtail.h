@@ -83,6 +83,42 @@ template <typename T> inline T ringtail_init() noexcept {
 /* `ringtail_collector_wait` waits as long as it takes. */
 #define RINGTAIL_FOREVER UINT32_MAX
 
+/* The first whole line tells the format. */
+#define RINGTAIL_INPUT_AUTO 0
+
+/* The files of kubelet, written by containerd and CRI-O. */
+#define RINGTAIL_INPUT_CRI 1
+
+/* The files of docker's json-file driver. */
+#define RINGTAIL_INPUT_DOCKER_JSON 2
+
+/* A line is a record. */
+#define RINGTAIL_INPUT_RAW 3
+
+/* No more came for a while: a raw line without its newline, and open partials, are delivered as they are. */
+#define RINGTAIL_FLUSH_TIMEOUT 1
+
+/* The file ends here. */
+#define RINGTAIL_FLUSH_END 2
+
+/* One JSON object a line, flat, as the agent's outputs write it. */
+#define RINGTAIL_FORMAT_NDJSON 0
+
+/* The messages only, byte for byte, each with a newline. */
+#define RINGTAIL_FORMAT_TEXT 1
+
+/* As it is. */
+#define RINGTAIL_COMPRESSION_NONE 0
+
+/* One zstd frame, level 1. */
+#define RINGTAIL_COMPRESSION_ZSTD 1
+
+/* One lz4 frame. */
+#define RINGTAIL_COMPRESSION_LZ4 2
+
+/* One gzip member. */
+#define RINGTAIL_COMPRESSION_GZIP 3
+
 /* A handle on a batch that the host holds. */
 typedef struct ringtail_batch_t ringtail_batch_t;
 
@@ -92,8 +128,17 @@ typedef struct ringtail_collector_t ringtail_collector_t;
 /* A configuration in the making. */
 typedef struct ringtail_config_t ringtail_config_t;
 
+/* An encoder with its compressor and its buffer. */
+typedef struct ringtail_encoder_t ringtail_encoder_t;
+
 /* Why a call failed. */
 typedef struct ringtail_error_t ringtail_error_t;
+
+/* The open records of one file, one a stream at most. */
+typedef struct ringtail_joiner_t ringtail_joiner_t;
+
+/* The state of parsing one file, between its buffers. */
+typedef struct ringtail_parser_t ringtail_parser_t;
 
 /*
  * Zero: done. Positive: no error, but not done either. Negative: an error, in blocks of a hundred by area. A program
@@ -221,6 +266,71 @@ typedef struct ringtail_text_t {
     /* Its length in bytes. */
     size_t len;
 } ringtail_text_t;
+
+/* How a file is parsed. Zeros are defaults. */
+typedef struct ringtail_parser_options_t {
+    /* In: the size of this structure as the program knows it. */
+    uint32_t struct_size;
+    /* `RINGTAIL_INPUT_*`. */
+    uint32_t input;
+    /* The longest line in bytes; 0: 1 MiB. At most 8 MiB. */
+    uint64_t max_line;
+    /* The longest record, joined from its parts, in bytes; 0: 4 MiB. At most 8 MiB. */
+    uint64_t max_record;
+} ringtail_parser_options_t;
+
+/* What a call to a parser did. */
+typedef struct ringtail_parsed_t {
+    /* In: the size of this structure as the program knows it. */
+    uint32_t struct_size;
+    /* The format: `RINGTAIL_INPUT_AUTO` as long as it is not known. */
+    uint32_t format;
+    /* Records written. */
+    size_t record_count;
+    /*
+     * Bytes of the buffer that are done with. The rest, a line without its end, belongs in front of the next bytes.
+     */
+    size_t consumed;
+    /*
+     * How many bytes of the file, from the parser's first one on, are done with for good: whoever begins again with a
+     * new parser begins here, where no record is open.
+     */
+    uint64_t resume_offset;
+    /* Lines that are not in the format of the file. */
+    uint64_t malformed_lines;
+    /* Bytes that `max_line` and `max_record` cut off. */
+    uint64_t lost_bytes;
+} ringtail_parsed_t;
+
+/* How records are encoded. Zeros are defaults. */
+typedef struct ringtail_encoder_options_t {
+    /* In: the size of this structure as the program knows it. */
+    uint32_t struct_size;
+    /* `RINGTAIL_FORMAT_*`. */
+    uint32_t format;
+    /* `RINGTAIL_COMPRESSION_*`. */
+    uint32_t compression;
+    /* The length of `attributes` in bytes. */
+    uint32_t attributes_len;
+    /* Which attributes of a source go out: names or prefixes as `k8s.*`, separated by commas. NULL: all of them. */
+    const char *attributes;
+} ringtail_encoder_options_t;
+
+/* A payload. */
+typedef struct ringtail_encoded_t {
+    /* In: the size of this structure as the program knows it. */
+    uint32_t struct_size;
+    /* 0. */
+    uint32_t reserved;
+    /* The payload, in a buffer of the encoder. */
+    const uint8_t *data;
+    /* Its length in bytes. */
+    size_t len;
+    /* The length before compression. */
+    uint64_t encoded_bytes;
+    /* Records in which bytes that are not UTF-8 were replaced by U+FFFD. */
+    uint64_t replaced_utf8;
+} ringtail_encoded_t;
 
 /* Done. */
 #define RINGTAIL_OK 0
@@ -464,8 +574,8 @@ ringtail_status_t ringtail_collector_return(const struct ringtail_collector_t *c
                                             size_t n);
 
 /*
- * Says that the batches of these tokens will never be delivered, and are given up: positions move on, and the bytes
- * of their messages are counted in the figure `lost_bytes.rejected`.
+ * Says that the batches of these tokens will never be delivered, and are given up: positions move on, and their bytes
+ * of input are counted in the figure `lost_bytes.rejected`.
  *
  * Ownership, threads, errors: as `ringtail_collector_ack`. Since: 0.1.
  */
@@ -591,6 +701,141 @@ ringtail_status_t ringtail_collector_stats(const struct ringtail_collector_t *co
 void ringtail_batch_free(struct ringtail_batch_t *batch);
 
 /*
+ * Makes a parser for one file. `options` may be NULL for the defaults; else set its `struct_size` (`RINGTAIL_INIT`).
+ *
+ * Ownership: options are copied; `*parser` is the caller's, to be freed by `ringtail_parser_free`. Threads: any.
+ * Errors: `RINGTAIL_EINVAL`, `RINGTAIL_E2BIG` (an option that this library does not know). Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_new(const struct ringtail_parser_options_t *options,
+                                      struct ringtail_parser_t **parser);
+
+/*
+ * Parses `buffer`, the next bytes of the file, in place: what was escaped is undone and what was split is joined
+ * inside it, and bodies of records point into it, or into the parser. `now_ns`, nanoseconds since 1970, is the time
+ * of lines that have none. Call again with the bytes behind `parsed->consumed` and what comes after them.
+ * `RINGTAIL_AGAIN`: there was no room for all records, get the rest by `ringtail_parser_more`. Set
+ * `parsed->struct_size` before.
+ *
+ * Ownership: the buffer stays the caller's; records are valid as long as the buffer is unchanged, and until the next
+ * call of `ringtail_parser_parse`, `ringtail_parser_flush` or `ringtail_parser_free`. Threads: any, one at a time.
+ * Errors: `RINGTAIL_EMEMORY` (give the file again from the last `resume_offset` on), `RINGTAIL_EBUSY`,
+ * `RINGTAIL_EINVAL`, `RINGTAIL_EFORKED`. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_parse(struct ringtail_parser_t *parser,
+                                        uint8_t *buffer,
+                                        size_t len,
+                                        int64_t now_ns,
+                                        struct ringtail_record_t *records,
+                                        size_t capacity,
+                                        struct ringtail_parsed_t *parsed);
+
+/*
+ * Delivers what is not whole, because it is not waited for any longer: `why` is `RINGTAIL_FLUSH_*`. `rest` is the
+ * line without its end that the call before left with the host, or nothing. Half a CRI or docker line never becomes a
+ * record.
+ *
+ * Ownership, threads, errors: as `ringtail_parser_parse`. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_flush(struct ringtail_parser_t *parser,
+                                        uint8_t *rest,
+                                        size_t len,
+                                        int64_t now_ns,
+                                        uint32_t why,
+                                        struct ringtail_record_t *records,
+                                        size_t capacity,
+                                        struct ringtail_parsed_t *parsed);
+
+/*
+ * Writes the records that did not fit into the last call's. `RINGTAIL_AGAIN`: there are still more.
+ *
+ * Ownership, threads, errors: as `ringtail_parser_parse`; those written before stay valid. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_more(struct ringtail_parser_t *parser,
+                                       struct ringtail_record_t *records,
+                                       size_t capacity,
+                                       struct ringtail_parsed_t *parsed);
+
+/*
+ * Frees a parser. NULL is legal and does nothing.
+ *
+ * Ownership: takes `parser`; records that it wrote are dead. Threads: one, the last that uses it. Errors: none.
+ * Since: 0.1.
+ */
+void ringtail_parser_free(struct ringtail_parser_t *parser);
+
+/*
+ * Makes a joiner for one file. Records longer than `max_record` bytes, at most 8 MiB, are cut and marked.
+ *
+ * Ownership: the caller's, to be freed by `ringtail_joiner_free`. Threads: any. Errors: NULL where `max_record` is 0.
+ * Since: 0.1.
+ */
+struct ringtail_joiner_t *ringtail_joiner_new(size_t max_record);
+
+/*
+ * Adds a part of a record of `stream` (`RINGTAIL_STREAM_*`). `is_last` not 0: the record ends with it, and is written
+ * to `record`: `RINGTAIL_OK`. Otherwise it stays open: `RINGTAIL_AGAIN`. The record has the time of its first part.
+ *
+ * Ownership: the part is copied, unless it is all of the record: then `record->body` points to it; else into the
+ * joiner, until its next call. Threads: any, one at a time. Errors: `RINGTAIL_EMEMORY`, `RINGTAIL_EBUSY`,
+ * `RINGTAIL_EINVAL`, `RINGTAIL_EFORKED`; the part was not added. Since: 0.1.
+ */
+ringtail_status_t ringtail_joiner_add(struct ringtail_joiner_t *joiner,
+                                      uint8_t stream,
+                                      int64_t time_ns,
+                                      const uint8_t *part,
+                                      size_t len,
+                                      int32_t is_last,
+                                      struct ringtail_record_t *record);
+
+/*
+ * Delivers the open record of `stream` without waiting for its end, marked `RINGTAIL_FLAG_PARTIAL`: `RINGTAIL_OK`, or
+ * `RINGTAIL_AGAIN` when none is open.
+ *
+ * Ownership, threads, errors: as `ringtail_joiner_add`. Since: 0.1.
+ */
+ringtail_status_t ringtail_joiner_flush(struct ringtail_joiner_t *joiner,
+                                        uint8_t stream,
+                                        struct ringtail_record_t *record);
+
+/*
+ * Frees a joiner, and what is open in it. NULL is legal and does nothing.
+ *
+ * Ownership: takes `joiner`. Threads: one, the last that uses it. Errors: none. Since: 0.1.
+ */
+void ringtail_joiner_free(struct ringtail_joiner_t *joiner);
+
+/*
+ * Makes an encoder. `options` may be NULL for the defaults (ndjson, not compressed, all attributes); else set its
+ * `struct_size` (`RINGTAIL_INIT`).
+ *
+ * Ownership: options are copied; `*encoder` is the caller's, to be freed by `ringtail_encoder_free`. Threads: any.
+ * Errors: `RINGTAIL_EINVAL` (no such format, compression or pattern), `RINGTAIL_E2BIG` (an option that this library
+ * does not know). Since: 0.1.
+ */
+ringtail_status_t ringtail_encoder_new(const struct ringtail_encoder_options_t *options,
+                                       struct ringtail_encoder_t **encoder);
+
+/*
+ * Encodes and compresses the records of `view`: one whole frame. The view is one of `ringtail_collector_next`, or the
+ * host's own: `struct_size`, `records` with count and stride, `sources` with count and stride, and `attribute_stride`
+ * are looked at. Set `encoded->struct_size` before.
+ *
+ * Ownership: the payload is the encoder's, valid until its next call; the batch stays the caller's, and may be given
+ * back at once. Threads: any, one at a time. Errors: `RINGTAIL_EINVAL` (also for a record that names no source of the
+ * view), `RINGTAIL_EBUSY`, `RINGTAIL_EFORKED`. Since: 0.1.
+ */
+ringtail_status_t ringtail_encoder_encode(struct ringtail_encoder_t *encoder,
+                                          const struct ringtail_batch_view_t *view,
+                                          struct ringtail_encoded_t *encoded);
+
+/*
+ * Frees an encoder. NULL is legal and does nothing.
+ *
+ * Ownership: takes `encoder`; its payload is dead. Threads: one, the last that uses it. Errors: none. Since: 0.1.
+ */
+void ringtail_encoder_free(struct ringtail_encoder_t *encoder);
+
+/*
  * Gives a batch back, without fetching another one: its memory goes back to the collector, and every pointer of its
  * view is dead. Says nothing about its delivery: see `ringtail_collector_ack`. NULL is legal and does nothing.
  *
@@ -677,8 +922,8 @@ ringtail_status_t ringtail_collector_return(const struct ringtail_collector_t *c
                                             size_t n);
 
 /*
- * Says that the batches of these tokens will never be delivered, and are given up: positions move on, and the bytes
- * of their messages are counted in the figure `lost_bytes.rejected`.
+ * Says that the batches of these tokens will never be delivered, and are given up: positions move on, and their bytes
+ * of input are counted in the figure `lost_bytes.rejected`.
  *
  * Ownership, threads, errors: as `ringtail_collector_ack`. Since: 0.1.
  */
@@ -786,6 +1031,37 @@ ringtail_status_t ringtail_config_check(const struct ringtail_config_t *config,
 void ringtail_config_free(struct ringtail_config_t *config);
 
 /*
+ * Makes an encoder. `options` may be NULL for the defaults (ndjson, not compressed, all attributes); else set its
+ * `struct_size` (`RINGTAIL_INIT`).
+ *
+ * Ownership: options are copied; `*encoder` is the caller's, to be freed by `ringtail_encoder_free`. Threads: any.
+ * Errors: `RINGTAIL_EINVAL` (no such format, compression or pattern), `RINGTAIL_E2BIG` (an option that this library
+ * does not know). Since: 0.1.
+ */
+ringtail_status_t ringtail_encoder_new(const struct ringtail_encoder_options_t *options,
+                                       struct ringtail_encoder_t **encoder);
+
+/*
+ * Encodes and compresses the records of `view`: one whole frame. The view is one of `ringtail_collector_next`, or the
+ * host's own: `struct_size`, `records` with count and stride, `sources` with count and stride, and `attribute_stride`
+ * are looked at. Set `encoded->struct_size` before.
+ *
+ * Ownership: the payload is the encoder's, valid until its next call; the batch stays the caller's, and may be given
+ * back at once. Threads: any, one at a time. Errors: `RINGTAIL_EINVAL` (also for a record that names no source of the
+ * view), `RINGTAIL_EBUSY`, `RINGTAIL_EFORKED`. Since: 0.1.
+ */
+ringtail_status_t ringtail_encoder_encode(struct ringtail_encoder_t *encoder,
+                                          const struct ringtail_batch_view_t *view,
+                                          struct ringtail_encoded_t *encoded);
+
+/*
+ * Frees an encoder. NULL is legal and does nothing.
+ *
+ * Ownership: takes `encoder`; its payload is dead. Threads: one, the last that uses it. Errors: none. Since: 0.1.
+ */
+void ringtail_encoder_free(struct ringtail_encoder_t *encoder);
+
+/*
  * The status that the failed call returned.
  *
  * Threads: any, concurrently. Errors: `RINGTAIL_EINVAL` where `error` is none. Since: 0.1.
@@ -860,6 +1136,110 @@ ringtail_status_t ringtail_collector_set_attributes(const struct ringtail_collec
                                                     const struct ringtail_attribute_t *attributes,
                                                     size_t n,
                                                     size_t stride);
+
+/*
+ * Makes a joiner for one file. Records longer than `max_record` bytes, at most 8 MiB, are cut and marked.
+ *
+ * Ownership: the caller's, to be freed by `ringtail_joiner_free`. Threads: any. Errors: NULL where `max_record` is 0.
+ * Since: 0.1.
+ */
+struct ringtail_joiner_t *ringtail_joiner_new(size_t max_record);
+
+/*
+ * Adds a part of a record of `stream` (`RINGTAIL_STREAM_*`). `is_last` not 0: the record ends with it, and is written
+ * to `record`: `RINGTAIL_OK`. Otherwise it stays open: `RINGTAIL_AGAIN`. The record has the time of its first part.
+ *
+ * Ownership: the part is copied, unless it is all of the record: then `record->body` points to it; else into the
+ * joiner, until its next call. Threads: any, one at a time. Errors: `RINGTAIL_EMEMORY`, `RINGTAIL_EBUSY`,
+ * `RINGTAIL_EINVAL`, `RINGTAIL_EFORKED`; the part was not added. Since: 0.1.
+ */
+ringtail_status_t ringtail_joiner_add(struct ringtail_joiner_t *joiner,
+                                      uint8_t stream,
+                                      int64_t time_ns,
+                                      const uint8_t *part,
+                                      size_t len,
+                                      int32_t is_last,
+                                      struct ringtail_record_t *record);
+
+/*
+ * Delivers the open record of `stream` without waiting for its end, marked `RINGTAIL_FLAG_PARTIAL`: `RINGTAIL_OK`, or
+ * `RINGTAIL_AGAIN` when none is open.
+ *
+ * Ownership, threads, errors: as `ringtail_joiner_add`. Since: 0.1.
+ */
+ringtail_status_t ringtail_joiner_flush(struct ringtail_joiner_t *joiner,
+                                        uint8_t stream,
+                                        struct ringtail_record_t *record);
+
+/*
+ * Frees a joiner, and what is open in it. NULL is legal and does nothing.
+ *
+ * Ownership: takes `joiner`. Threads: one, the last that uses it. Errors: none. Since: 0.1.
+ */
+void ringtail_joiner_free(struct ringtail_joiner_t *joiner);
+
+/*
+ * Makes a parser for one file. `options` may be NULL for the defaults; else set its `struct_size` (`RINGTAIL_INIT`).
+ *
+ * Ownership: options are copied; `*parser` is the caller's, to be freed by `ringtail_parser_free`. Threads: any.
+ * Errors: `RINGTAIL_EINVAL`, `RINGTAIL_E2BIG` (an option that this library does not know). Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_new(const struct ringtail_parser_options_t *options,
+                                      struct ringtail_parser_t **parser);
+
+/*
+ * Parses `buffer`, the next bytes of the file, in place: what was escaped is undone and what was split is joined
+ * inside it, and bodies of records point into it, or into the parser. `now_ns`, nanoseconds since 1970, is the time
+ * of lines that have none. Call again with the bytes behind `parsed->consumed` and what comes after them.
+ * `RINGTAIL_AGAIN`: there was no room for all records, get the rest by `ringtail_parser_more`. Set
+ * `parsed->struct_size` before.
+ *
+ * Ownership: the buffer stays the caller's; records are valid as long as the buffer is unchanged, and until the next
+ * call of `ringtail_parser_parse`, `ringtail_parser_flush` or `ringtail_parser_free`. Threads: any, one at a time.
+ * Errors: `RINGTAIL_EMEMORY` (give the file again from the last `resume_offset` on), `RINGTAIL_EBUSY`,
+ * `RINGTAIL_EINVAL`, `RINGTAIL_EFORKED`. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_parse(struct ringtail_parser_t *parser,
+                                        uint8_t *buffer,
+                                        size_t len,
+                                        int64_t now_ns,
+                                        struct ringtail_record_t *records,
+                                        size_t capacity,
+                                        struct ringtail_parsed_t *parsed);
+
+/*
+ * Delivers what is not whole, because it is not waited for any longer: `why` is `RINGTAIL_FLUSH_*`. `rest` is the
+ * line without its end that the call before left with the host, or nothing. Half a CRI or docker line never becomes a
+ * record.
+ *
+ * Ownership, threads, errors: as `ringtail_parser_parse`. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_flush(struct ringtail_parser_t *parser,
+                                        uint8_t *rest,
+                                        size_t len,
+                                        int64_t now_ns,
+                                        uint32_t why,
+                                        struct ringtail_record_t *records,
+                                        size_t capacity,
+                                        struct ringtail_parsed_t *parsed);
+
+/*
+ * Writes the records that did not fit into the last call's. `RINGTAIL_AGAIN`: there are still more.
+ *
+ * Ownership, threads, errors: as `ringtail_parser_parse`; those written before stay valid. Since: 0.1.
+ */
+ringtail_status_t ringtail_parser_more(struct ringtail_parser_t *parser,
+                                       struct ringtail_record_t *records,
+                                       size_t capacity,
+                                       struct ringtail_parsed_t *parsed);
+
+/*
+ * Frees a parser. NULL is legal and does nothing.
+ *
+ * Ownership: takes `parser`; records that it wrote are dead. Threads: one, the last that uses it. Errors: none.
+ * Since: 0.1.
+ */
+void ringtail_parser_free(struct ringtail_parser_t *parser);
 
 /*
  * The name of the figure number `index`, as in `"read_bytes"`; NULL when there are no more. A number keeps its

@@ -262,8 +262,8 @@ pub unsafe extern "C" fn ringtail_collector_return(
     unsafe { answer(collector, tokens, n, Answer::Returned) }
 }
 
-/// Says that the batches of these tokens will never be delivered, and are given up: positions move on, and the bytes of their messages
-/// are counted in the figure `lost_bytes.rejected`.
+/// Says that the batches of these tokens will never be delivered, and are given up: positions move on, and their bytes of input are
+/// counted in the figure `lost_bytes.rejected`.
 ///
 /// Ownership, threads, errors: as `ringtail_collector_ack`. Since: 0.1.
 ///

@@ -11,6 +11,7 @@
 //! - `handle`, `entry`: what stands between a C call and the code: handles that are checked, panics that end here.
 //! - `config`, `properties`: from texts to what the engine is told.
 //! - `outlet`, `batch`, `sources`, `collector`, `stats`: a collection, and batches on their way through the host.
+//! - `parser`, `joiner`, `encoder`: for hosts that keep their own tailer.
 //!
 //! Never here: the environment, signal handlers, output of any kind, a thread before `ringtail_collector_start`, a
 //! process-wide limit that is changed.
@@ -18,12 +19,15 @@
 mod batch;
 mod collector;
 mod config;
+mod encoder;
 mod entry;
 mod error;
 mod files;
 mod handle;
+mod joiner;
 mod life;
 mod outlet;
+mod parser;
 mod properties;
 mod signals;
 mod sized;
@@ -37,9 +41,12 @@ mod version;
 pub use batch::*;
 pub use collector::*;
 pub use config::*;
+pub use encoder::*;
 pub use entry::*;
 pub use error::*;
 pub use files::*;
+pub use joiner::*;
+pub use parser::*;
 pub use stats::*;
 pub use status::*;
 pub use types::*;

@@ -57,7 +57,7 @@ pub(crate) enum Phase {
 struct Unacked {
     receipt: Receipt,
     _credit: CreditLease,
-    body_bytes: usize,
+    input_bytes: u64,
 }
 
 /// What the host did with batches.
@@ -110,7 +110,7 @@ impl Exchange {
         drop(queue);
         let Sealed { batch, credit, queued, receipt, .. } = sealed;
         let token = self.last_token.fetch_add(1, Ordering::Relaxed) + 1;
-        let unacked = Unacked { receipt, _credit: credit, body_bytes: batch.body_bytes() };
+        let unacked = Unacked { receipt, _credit: credit, input_bytes: batch.input_bytes() };
         self.unacked().insert(token, unacked);
         self.counts.fetched_batches.fetch_add(1, Ordering::Relaxed);
         self.counts.fetched_records.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -124,13 +124,13 @@ impl Exchange {
             tokens.iter().filter_map(|token| unacked.remove(token)).collect()
         };
         let unknown = tokens.len() - known.len();
-        for Unacked { receipt, body_bytes, _credit } in known {
+        for Unacked { receipt, input_bytes, _credit } in known {
             let (outcome, count, number) = match answer {
                 Answer::Acked => (Outcome::Delivered, &self.counts.acked_batches, 1),
                 Answer::Returned => (Outcome::Returned, &self.counts.returned_batches, 1),
                 Answer::Rejected => {
                     let lost = Outcome::Lost(ringtail_record::Lost::Refused);
-                    (lost, &self.counts.rejected_bytes, body_bytes as u64)
+                    (lost, &self.counts.rejected_bytes, input_bytes)
                 }
             };
             count.fetch_add(number, Ordering::Relaxed);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringtail_config::{
-    Entry, Field, Fields, Node, Origin, Place, Problem, Problems, Reader, Value, absolute, check_name, count,
-    duration, hold_deleted, memory, show_size, size,
+    Entry, Field, Fields, Needed, Node, Origin, Place, Problem, Problems, Reader, Value, absolute,
+    check_name, count, duration, hold_deleted, memory, show_size, size,
 };
 use ringtail_engine::{BatchLimits, HoldDeleted, Mode};
 use ringtail_io::Choice;
@@ -198,7 +198,7 @@ fn pipelines(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, Origin)
         check_name(reader, place, &field.path, name);
         let Some(mut fields) = reader.fields(&field, "`from:` below it") else { continue };
         let origin = match fields.take("from") {
-            Some(from) => Origin::read(reader, &from).unwrap_or_default(),
+            Some(from) => Origin::read(reader, &from, Needed::Nothing).unwrap_or_default(),
             None => Origin::default(),
         };
         // The host is the only output.

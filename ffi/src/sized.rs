@@ -50,7 +50,6 @@ pub(crate) unsafe fn write<T: SaysSize>(to: *mut T, value: &T) -> Result<(), rin
     Ok(())
 }
 
-#[expect(dead_code, reason = "the structures that are read come with the parser")]
 /// Reads the host's structure; what an older program does not have is zero. Where a newer one has set what this version does
 /// not know, that is refused rather than ignored.
 ///

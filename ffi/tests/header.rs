@@ -15,7 +15,20 @@ fn header() -> String {
     // In the order in which somebody reads it.
     let place = |path: &Path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let order = ["version", "status", "error", "types", "config", "collector", "files", "stats", "batch"];
+        let order = [
+            "version",
+            "status",
+            "error",
+            "types",
+            "config",
+            "collector",
+            "files",
+            "stats",
+            "batch",
+            "parser",
+            "joiner",
+            "encoder",
+        ];
         (order.iter().position(|known| *known == name).unwrap_or(order.len()), name)
     };
     sources.sort_by_key(|path| place(path));

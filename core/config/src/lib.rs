@@ -14,7 +14,7 @@ mod scalar;
 mod yaml;
 
 pub use common::{absolute, check_name, count, hold_deleted, literal, memory};
-pub use origin::{Origin, RECORD_BYTES_MAX};
+pub use origin::{Needed, Origin, RECORD_BYTES_MAX};
 pub use problem::{Place, Problem, Problems};
 pub use reader::{Environment, Field, Fields, Later, Reader, suggestion};
 pub use scalar::{duration, show_size, size};

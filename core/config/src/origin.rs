@@ -25,6 +25,15 @@ const LATER_FROM: [Later; 3] = [
     ("select", "choose by `files: {paths, exclude}`: namespace, pod and container are in the path"),
 ];
 
+/// What a section `from:` must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// Files: nothing is collected without.
+    Files,
+    /// Nothing: files are added while it runs.
+    Nothing,
+}
+
 /// Where a pipeline's records come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
@@ -67,11 +76,11 @@ impl Origin {
     }
 
     /// Reads the section. Nothing where it is no mapping; what is wrong in it has its default.
-    pub fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Self> {
+    pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, needed: Needed) -> Option<Self> {
         let mut fields = reader.fields(field, "`files: {paths: [/var/log/pods/*/*/*.log]}`")?;
         let files = fields.take("files");
         let later = LATER_FROM.iter().any(|(key, _)| fields.has(key));
-        if files.is_none() && !later {
+        if files.is_none() && !later && needed == Needed::Files {
             fields.missing(reader, "has no `files`; write `files: {paths: [/var/log/pods/*/*/*.log]}`");
         }
         let mut origin = Origin::default();

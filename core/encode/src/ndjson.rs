@@ -5,7 +5,9 @@
 //! ```
 //! `stream` is left out where there is none, `log.flags` where nothing is flagged.
 
-use ringtail_record::{Batch, Flags, RecordView, Stream};
+use std::sync::Arc;
+
+use ringtail_record::{Flags, RecordView, Source, Stream};
 
 use crate::attributes::LineEnds;
 use crate::block::BlockWriter;
@@ -36,10 +38,15 @@ impl Ndjson {
     }
 
     /// Writes all records; how many had bytes replaced because they were not UTF-8.
-    pub(crate) fn encode(&mut self, batch: &Batch, writer: &mut BlockWriter<'_>) -> u64 {
-        self.ends.prepare(batch.sources());
+    pub(crate) fn encode<'a>(
+        &mut self,
+        sources: &[Arc<Source>],
+        records: impl Iterator<Item = RecordView<'a>>,
+        writer: &mut BlockWriter<'_>,
+    ) -> u64 {
+        self.ends.prepare(sources);
         let mut replaced = 0;
-        for record in batch.iter() {
+        for record in records {
             self.begin(&record, writer);
             replaced += u64::from(put_message(record.body, writer));
             self.end(&record, writer);

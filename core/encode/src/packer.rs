@@ -1,8 +1,9 @@
 //! From a batch to a payload.
 
 use std::fmt;
+use std::sync::Arc;
 
-use ringtail_record::Batch;
+use ringtail_record::{Batch, RecordView, Source};
 
 use crate::block::{BLOCK_BYTES, BlockWriter};
 use crate::compression::{Compression, Compressor};
@@ -63,15 +64,29 @@ impl Packer {
     /// Appends `batch` to `out` as one whole frame, which is decoded without any other; an empty batch is no frame and
     /// appends nothing.
     pub fn pack(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Packed {
+        self.pack_records(batch.sources(), batch.iter(), out)
+    }
+
+    /// The same for records that are in no batch.
+    ///
+    /// # Panics
+    /// When a record names a source that `sources` do not have.
+    pub fn pack_records<'a>(
+        &mut self,
+        sources: &[Arc<Source>],
+        records: impl ExactSizeIterator<Item = RecordView<'a>>,
+        out: &mut Vec<u8>,
+    ) -> Packed {
+        let count = records.len() as u64;
         let mut writer = BlockWriter::new(&mut self.block, &mut self.compressor, out);
         let replaced_utf8 = match &mut self.encoder {
-            Encoder::Ndjson(ndjson) => ndjson.encode(batch, &mut writer),
+            Encoder::Ndjson(ndjson) => ndjson.encode(sources, records, &mut writer),
             Encoder::Text => {
-                encode_text(batch, &mut writer);
+                encode_text(records, &mut writer);
                 0
             }
         };
-        Packed { records: batch.len() as u64, encoded_bytes: writer.finish(), replaced_utf8 }
+        Packed { records: count, encoded_bytes: writer.finish(), replaced_utf8 }
     }
 }
 
@@ -81,8 +96,8 @@ impl fmt::Debug for Packer {
     }
 }
 
-fn encode_text(batch: &Batch, writer: &mut BlockWriter<'_>) {
-    for record in batch.iter() {
+fn encode_text<'a>(records: impl Iterator<Item = RecordView<'a>>, writer: &mut BlockWriter<'_>) {
+    for record in records {
         writer.put(record.body);
         writer.put(b"\n");
     }

@@ -33,6 +33,7 @@ mod docker;
 mod escape;
 mod format;
 mod join;
+mod joiner;
 mod pass;
 mod table;
 mod time;
@@ -40,4 +41,5 @@ mod unusual;
 
 pub use decoder::{Decoder, LARGEST_LIMIT, Limits, LineEnd};
 pub use format::{Format, Input, UnknownInput};
+pub use joiner::{Joined, Joiner};
 pub use table::{Decoded, Home, Table};

@@ -2,6 +2,7 @@
 //!
 //! A program prints what went wrong and ends with 1; it gets a directory of its own as its first argument.
 
+mod artifacts;
 mod build;
 
 use build::{Linkage, Program};
@@ -15,5 +16,33 @@ fn backend() -> String {
 fn a_collection_lives_from_its_configuration_to_its_end() {
     for linkage in Linkage::ALL {
         Program::c("life").linked(linkage).run(&[&backend()]);
+    }
+}
+
+/// A panic, a wrong or freed handle, NULL, a structure of another age, several threads at once, a fork, a stop while
+/// others fetch: each has its status, on the library as it is shipped.
+#[test]
+fn what_a_host_does_wrong_has_its_status_and_no_crash() {
+    for linkage in Linkage::ALL {
+        Program::c("border").linked(linkage).run(&[&backend()]);
+    }
+}
+
+#[test]
+fn files_and_attributes_come_and_go_beside_a_second_collector() {
+    Program::c("files").run(&[&backend()]);
+}
+
+#[test]
+fn a_host_with_its_own_tailer_parses_joins_and_encodes() {
+    for linkage in Linkage::ALL {
+        Program::c("tailer").linked(linkage).run(&[]);
+    }
+}
+
+#[test]
+fn the_cpp_face_owns_what_it_holds() {
+    for linkage in Linkage::ALL {
+        Program::of("tests/programs/face.cpp").linked(linkage).run(&[&backend()]);
     }
 }

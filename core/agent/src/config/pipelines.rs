@@ -1,6 +1,6 @@
 //! `pipelines:`: which files are collected, how they are read, and where their records go.
 
-use ringtail_config::{Field, Later, Origin, RECORD_BYTES_MAX, Reader, check_name};
+use ringtail_config::{Field, Later, Needed, Origin, RECORD_BYTES_MAX, Reader, check_name};
 use ringtail_ship::PACKER_QUEUE_BYTES;
 
 use super::model::Pipeline;
@@ -33,7 +33,7 @@ fn pipeline(reader: &mut Reader<'_>, name: &str, field: &Field<'_>) -> Option<Pi
     if from.is_none() {
         fields.missing(reader, "has no `from`; write `from: {files: {paths: [/var/log/pods/*/*/*.log]}}`");
     }
-    let origin = from.and_then(|field| Origin::read(reader, &field)).unwrap_or_default();
+    let origin = from.and_then(|field| Origin::read(reader, &field, Needed::Files)).unwrap_or_default();
     let to = fields.take("to");
     if to.is_none() {
         fields.missing(reader, "has no `to`; write `to: [main]` with the names of outputs");
