@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all fuzz bench versus lint
+.PHONY: help run test test-all fuzz loom sanitize bench versus lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -25,6 +25,15 @@ test-all: ## and what takes longer: more seeds of the simulation, longer runs un
 fuzz: ## every fuzzer for TIME seconds (60), with AddressSanitizer; what is found joins fuzz/corpus
 	@scripts/setup fuzz
 	scripts/fuzz $(or $(TIME),60)
+
+loom: ## every order of events for what threads share: slabs, carries, credit, answers
+	@scripts/setup build
+	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),target)/loom \
+		cargo test --release --quiet --package ringtail-memory --package ringtail-record --test loom
+
+sanitize: ## the tests of the crates with unsafe code, with AddressSanitizer
+	@scripts/setup build
+	scripts/sanitize
 
 bench: ## the throughput of each stage and of the whole, beside the bare loops
 	@scripts/setup build

@@ -1,7 +1,8 @@
 //! The budget: how many bytes of each use may be held, and how many are.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::{Arc, AtomicUsize};
 
 /// What held bytes are used for; the label of `ringtail_memory_bytes{use}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::budget::{Budget, Lease, Use};
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// Sizes of buffers, in bytes: 512 B to 8 MiB.
 const CLASSES: [usize; 8] = [512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10, 2 << 20, 8 << 20];

@@ -1,8 +1,10 @@
 //! Credit: how many bytes an output may have between the seal of a batch and its acknowledgement.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex};
 
 /// An output's share of the payload budget. Cheap to clone; all clones share the counts.
 ///
@@ -49,13 +51,14 @@ impl Credit {
 
     /// Whether `bytes` could be taken now; a refusal is remembered and woken.
     pub fn has(&self, bytes: usize) -> bool {
-        let fits = || self.0.used.load(Ordering::SeqCst).saturating_add(bytes) <= self.0.limit;
-        if fits() {
+        let fits = |used: usize| used.saturating_add(bytes) <= self.0.limit;
+        if fits(self.0.used.load(Ordering::SeqCst)) {
             return true;
         }
-        // Flag first, look again: a release between the two looks would otherwise wake nobody.
-        self.0.wanted.store(true, Ordering::SeqCst);
-        fits()
+        // Flag first, look again: a release between the two looks would otherwise wake nobody. Both are exchanges: so
+        // the look comes before a release, which then finds the flag, or behind it, and finds its bytes.
+        self.0.wanted.swap(true, Ordering::SeqCst);
+        fits(self.0.used.fetch_add(0, Ordering::SeqCst))
     }
 
     /// Takes `bytes`, or nothing when that would pass the share; a refusal is remembered and woken.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use crate::carry::Carry;
 use crate::slab::FrozenRegion;
+use crate::sync::Arc;
 
 /// A counted reference to bytes that nobody writes any more. Cloning costs one atomic increment.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ mod carry;
 mod credit;
 mod frozen;
 mod slab;
+mod sync;
 
 pub use budget::{Budget, Lease, Use};
 pub use carry::{Carry, CarryPool, Exhausted};

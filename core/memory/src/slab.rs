@@ -14,13 +14,14 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use crate::budget::{Budget, Lease, Use};
 use crate::frozen::Frozen;
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, UnsafeCell, fence};
 
 /// The size of a slab.
 pub const SLAB_BYTES: usize = 1 << 20;
@@ -51,13 +52,11 @@ impl SlabPool {
             Some(free) => free.into_inner(),
             None => Slab::map(&self.0.budget)?,
         };
-        // SAFETY: a free slab has no other reference, so this exclusive access is alone; it ends with the block.
-        unsafe {
-            let slab = &mut *slab.as_ptr();
-            slab.refs = AtomicUsize::new(1);
-            slab.pool = Some(self.0.clone());
-        }
-        Some(Region { slab: SlabRef(slab), off: 0, len: SLAB_BYTES })
+        let slab = SlabRef(slab);
+        slab.slab().refs.store(1, Ordering::Relaxed);
+        // SAFETY: what was a free slab has no other reference, so that nobody else is at its pool.
+        slab.slab().pool.with_mut(|pool| unsafe { *pool = Some(self.0.clone()) });
+        Some(Region { slab, off: 0, len: SLAB_BYTES })
     }
 
     /// Unmaps free slabs until at most `keep` are left.
@@ -95,7 +94,7 @@ struct Slab {
     refs: AtomicUsize,
     bytes: NonNull<u8>,
     /// Present while the slab is in use; a free slab must not keep its pool alive.
-    pool: Option<Arc<Pool>>,
+    pool: UnsafeCell<Option<Arc<Pool>>>,
     _lease: Lease,
 }
 
@@ -108,7 +107,7 @@ impl Slab {
             mmap_anonymous(std::ptr::null_mut(), SLAB_BYTES, ProtFlags::READ | ProtFlags::WRITE, flags)
         };
         let bytes = NonNull::new(start.ok()?.cast::<u8>())?;
-        let slab = Box::new(Slab { refs: AtomicUsize::new(0), bytes, pool: None, _lease: lease });
+        let slab = Box::new(Slab { refs: AtomicUsize::new(0), bytes, pool: UnsafeCell::new(None), _lease: lease });
         Some(NonNull::from(Box::leak(slab)))
     }
 }
@@ -177,7 +176,7 @@ impl Drop for SlabRef {
         // As in `Arc`: every use of the bytes by other threads happens before the slab is handed out again.
         fence(Ordering::Acquire);
         // SAFETY: the count is zero, so this is the only access.
-        let pool = unsafe { (*self.0.as_ptr()).pool.take() };
+        let pool = self.slab().pool.with_mut(|pool| unsafe { (*pool).take() });
         let free = FreeSlab(self.0);
         if let Some(pool) = pool {
             pool.free().push(free);
