@@ -11,7 +11,7 @@ use std::time::Duration;
 use ringtail_io::Waker;
 use ringtail_memory::{CarryPool, Credit, Frozen};
 use ringtail_parse::Decoded;
-use ringtail_record::{Acks, Batch, BatchId, Outlet, Position, Receipt, Record, Sealed, Source};
+use ringtail_record::{Acks, Batch, BatchId, BatchPool, Outlet, Position, Receipt, Record, Sealed, Source};
 
 use crate::config::BatchLimits;
 use crate::cursor::{Ends, Progress};
@@ -69,6 +69,7 @@ pub(crate) struct Outbox {
     limits: BatchLimits,
     lanes: Vec<Lane>,
     acks: Arc<dyn Acks>,
+    batches: BatchPool,
 }
 
 #[derive(Default)]
@@ -92,6 +93,7 @@ impl Outbox {
         limits: BatchLimits,
         acks: Arc<dyn Acks>,
         waker: &Waker,
+        batches: BatchPool,
     ) -> Self {
         let wake = || {
             let waker = waker.clone();
@@ -100,7 +102,7 @@ impl Outbox {
         outlet.credit().on_release(wake());
         (0..outlet.lanes().max(1)).for_each(|lane| outlet.queue_credit(lane).on_release(wake()));
         let lanes = (0..outlet.lanes().max(1)).map(|_| Lane::default()).collect();
-        Outbox { outlet, limits, lanes, acks }
+        Outbox { outlet, limits, lanes, acks, batches }
     }
 
     /// Whether this outbox serves `outlet` within `limits`.
@@ -136,7 +138,7 @@ impl Outbox {
                     *next_id += 1;
                     Open {
                         id: *next_id,
-                        batch: Batch::default(),
+                        batch: self.batches.take(),
                         wire_bytes: 0,
                         cursors: Vec::new(),
                         since: now,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringtail_io::Waker;
 use ringtail_memory::CarryPool;
 use ringtail_parse::Table;
-use ringtail_record::{Acks, BatchId, Lost, Outcome};
+use ringtail_record::{Acks, BatchId, BatchPool, Lost, Outcome};
 
 use crate::config::PipelineOutput;
 use crate::cursor::Progress;
@@ -42,6 +42,8 @@ pub(crate) struct Sink {
     pub(crate) dirty: HashSet<CursorId>,
     acks: Arc<dyn Acks>,
     waker: Waker,
+    /// Tables for the batches of all outboxes.
+    batches: BatchPool,
 }
 
 impl Sink {
@@ -54,6 +56,7 @@ impl Sink {
             dirty: HashSet::default(),
             acks,
             waker,
+            batches: BatchPool::default(),
         }
     }
 
@@ -65,7 +68,8 @@ impl Sink {
             return known;
         }
         let waker = self.waker.clone();
-        self.outboxes.push(Outbox::new(output.outlet.clone(), output.batch, self.acks.clone(), &waker));
+        let (outlet, acks) = (output.outlet.clone(), self.acks.clone());
+        self.outboxes.push(Outbox::new(outlet, output.batch, acks, &waker, self.batches.clone()));
         self.outboxes.len() - 1
     }
 

@@ -107,7 +107,8 @@ impl Slab {
             mmap_anonymous(std::ptr::null_mut(), SLAB_BYTES, ProtFlags::READ | ProtFlags::WRITE, flags)
         };
         let bytes = NonNull::new(start.ok()?.cast::<u8>())?;
-        let slab = Box::new(Slab { refs: AtomicUsize::new(0), bytes, pool: UnsafeCell::new(None), _lease: lease });
+        let slab =
+            Box::new(Slab { refs: AtomicUsize::new(0), bytes, pool: UnsafeCell::new(None), _lease: lease });
         Some(NonNull::from(Box::leak(slab)))
     }
 }

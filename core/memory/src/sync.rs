@@ -8,12 +8,12 @@ pub(crate) use std::sync::{
 };
 
 #[cfg(loom)]
+pub(crate) use loom::cell::UnsafeCell;
+#[cfg(loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicUsize, fence},
 };
-#[cfg(loom)]
-pub(crate) use loom::cell::UnsafeCell;
 
 /// A cell whose accesses loom can see; here it is the standard library's.
 #[cfg(not(loom))]

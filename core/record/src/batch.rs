@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use ringtail_memory::{CarryPool, Exhausted, Frozen};
 
+use crate::pool::{BatchPool, Tables};
 use crate::record::{Flags, Record, Stream};
 use crate::source::Source;
 
-/// Records on their way to one output. Grows by [`append`](Batch::append); read by [`iter`](Batch::iter).
+/// Records on their way to one output. Grows by [`append`](Batch::append); read by [`iter`](Batch::iter). One from a
+/// [`BatchPool`] gives its tables back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Batch {
-    records: Vec<Record>,
-    buffers: Vec<Frozen>,
-    sources: Vec<Arc<Source>>,
+    tables: Tables,
     body_bytes: usize,
     input_bytes: u64,
+    pool: Option<BatchPool>,
 }
 
 /// One record with everything it refers to.
@@ -33,9 +34,9 @@ pub struct RecordView<'a> {
 }
 
 impl Batch {
-    /// An empty batch with room for `records` records.
-    pub fn with_capacity(records: usize) -> Self {
-        Batch { records: Vec::with_capacity(records), ..Batch::default() }
+    /// An empty batch with tables that go to `pool` in the end.
+    pub(crate) fn pooled(tables: Tables, pool: BatchPool) -> Self {
+        Batch { tables, body_bytes: 0, input_bytes: 0, pool: Some(pool) }
     }
 
     /// Adds what one chunk held: `buffer` with `records` from it, all written by `source`. A record's `buffer`
@@ -53,19 +54,19 @@ impl Batch {
         let (buffer, base) = self.buffer(buffer);
         for record in records {
             self.body_bytes += record.len as usize;
-            self.records.push(Record { buffer, source, off: record.off + base, ..record });
+            self.tables.records.push(Record { buffer, source, off: record.off + base, ..record });
         }
     }
 
     /// The records with what they refer to, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = RecordView<'_>> {
-        self.records.iter().map(|record| {
+        self.tables.records.iter().map(|record| {
             let (off, len) = (record.off as usize, record.len as usize);
             RecordView {
                 time_ns: record.time_ns,
                 stream: record.stream,
                 flags: record.flags,
-                body: &self.buffers[record.buffer as usize][off..off + len],
+                body: &self.tables.buffers[record.buffer as usize][off..off + len],
                 source: record.source,
             }
         })
@@ -73,27 +74,27 @@ impl Batch {
 
     /// The bare table of records.
     pub fn records(&self) -> &[Record] {
-        &self.records
+        &self.tables.records
     }
 
     /// The buffers that [`Record::buffer`] counts.
     pub fn buffers(&self) -> &[Frozen] {
-        &self.buffers
+        &self.tables.buffers
     }
 
     /// The sources that [`Record::source`] counts. One source may stand here more than once.
     pub fn sources(&self) -> &[Arc<Source>] {
-        &self.sources
+        &self.tables.sources
     }
 
     /// How many records there are.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.tables.records.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.tables.records.is_empty()
     }
 
     /// The sum of the lengths of all messages.
@@ -113,9 +114,7 @@ impl Batch {
 
     /// Forgets records, buffers and sources, and keeps the tables' memory.
     pub fn clear(&mut self) {
-        self.records.clear();
-        self.buffers.clear();
-        self.sources.clear();
+        self.tables.clear();
         self.body_bytes = 0;
         self.input_bytes = 0;
     }
@@ -127,32 +126,40 @@ impl Batch {
             arena.push(view.body)?;
         }
         let mut off = 0;
-        for record in &mut self.records {
+        for record in &mut self.tables.records {
             (record.buffer, record.off) = (0, off);
             off += record.len;
         }
-        self.buffers.clear();
-        self.buffers.push(arena.into());
+        self.tables.buffers.clear();
+        self.tables.buffers.push(arena.into());
         Ok(())
     }
 
     fn source(&mut self, source: &Arc<Source>) -> u32 {
-        if !self.sources.last().is_some_and(|last| Arc::ptr_eq(last, source)) {
-            self.sources.push(source.clone());
+        if !self.tables.sources.last().is_some_and(|last| Arc::ptr_eq(last, source)) {
+            self.tables.sources.push(source.clone());
         }
-        number(self.sources.len() - 1)
+        number(self.tables.sources.len() - 1)
     }
 
     /// The number of `buffer` in the table, and where it begins in that entry.
     fn buffer(&mut self, buffer: &Frozen) -> (u32, u32) {
-        if let Some(last) = self.buffers.last_mut() {
+        if let Some(last) = self.tables.buffers.last_mut() {
             let base = last.len();
             if last.try_extend(buffer) {
-                return (number(self.buffers.len() - 1), number(base));
+                return (number(self.tables.buffers.len() - 1), number(base));
             }
         }
-        self.buffers.push(buffer.clone());
-        (number(self.buffers.len() - 1), 0)
+        self.tables.buffers.push(buffer.clone());
+        (number(self.tables.buffers.len() - 1), 0)
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.put(std::mem::take(&mut self.tables));
+        }
     }
 }
 

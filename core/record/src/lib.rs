@@ -4,12 +4,14 @@
 
 mod batch;
 mod path;
+mod pool;
 mod position;
 mod record;
 mod sealed;
 mod source;
 
 pub use batch::{Batch, RecordView};
+pub use pool::BatchPool;
 pub use position::Position;
 pub use record::{Flags, Record, Stream};
 pub use sealed::{Acks, BatchId, Lost, Outcome, Outlet, Receipt, Sealed};
