@@ -67,8 +67,9 @@ private:
     T *handle_;
 };
 
-// Throws what failed; takes the error.
-inline void check(ringtail_status_t status, ringtail_error_t *error = nullptr) {
+// Throws what failed; takes the error. By reference: the call that makes `status` sets it, before or after the argument is
+// evaluated.
+inline void check(ringtail_status_t status, ringtail_error_t *const &error) {
     if (status >= 0) {
         return;
     }
@@ -77,6 +78,11 @@ inline void check(ringtail_status_t status, ringtail_error_t *error = nullptr) {
     const char *text = ringtail_error_message(owned.get(), &len);
     const std::string message = len > 0 ? std::string(text, len) : std::string(ringtail_status_name(status));
     throw Error(status, message, ringtail_error_may_pass(owned.get()) != 0);
+}
+
+inline void check(ringtail_status_t status) {
+    ringtail_error_t *const none = nullptr;
+    check(status, none);
 }
 
 } // namespace detail

@@ -58,10 +58,11 @@ static inline void start(ringtail_collector_t *made) {
 
 /* <directory>/<name>, which lives as long as the program. */
 static inline const char *path_of(const char *directory, const char *name) {
-    size_t size = strlen(directory) + strlen(name) + 2;
-    char *path = (char *)malloc(size);
-    CHECK(path != NULL);
-    snprintf(path, size, "%s/%s", directory, name);
+    static char paths[64][512];
+    static size_t used;
+    CHECK(used < 64);
+    char *path = paths[used++];
+    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
     return path;
 }
 

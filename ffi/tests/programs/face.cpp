@@ -31,6 +31,7 @@ int main(int argc, char **argv) {
         CHECK(false);
     } catch (const ringtail::Error &error) {
         CHECK(error.status() == RINGTAIL_ECONFIG && !error.may_pass());
+        CHECK(std::string(error.what()).find("property memory") != std::string::npos);
     }
     config.check();
     ringtail::Collector made(config);

@@ -4,6 +4,8 @@
 
 mod artifacts;
 mod build;
+mod checkers;
+mod kills;
 
 use build::{Linkage, Program};
 
