@@ -21,6 +21,7 @@ mod following;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gz;
+mod health;
 mod maps;
 mod names;
 mod outbox;
@@ -40,4 +41,5 @@ mod watches;
 pub use checkpoint::CheckpointError;
 pub use config::{BatchLimits, EngineConfig, HoldDeleted, Mode, Pipeline, PipelineOutput};
 pub use engine::{Engine, StartError, StopReport};
+pub use health::Unhealthy;
 pub use stats::{EngineStats, LagSnapshot, LostReason, PipelineSnapshot};

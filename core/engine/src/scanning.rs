@@ -112,6 +112,7 @@ impl Scanning {
 
     /// One turn: takes what came in, looks at what is due, waits for at most `longest`.
     pub(crate) fn step(&mut self, longest: Duration) {
+        self.stats.scanner_turns.add(1);
         self.take_wishes();
         self.take_orders();
         for (lineage, generation) in std::mem::take(&mut self.busy) {
