@@ -189,7 +189,7 @@ impl Scanning {
         let before = self.clock.now();
         for error in self.scanner.take_errors() {
             self.stats.unreadable.add(1);
-            tracing::warn!(path = %error.path.display(), error = %error.kind, "cannot look at a log file or directory");
+            tracing::warn!(path = %error.path.display(), %error, "cannot look at a log file or directory");
         }
         let mut by_shard: Vec<Vec<Listing>> = self.shards.iter().map(|_| Vec::new()).collect();
         for listing in listings {

@@ -25,6 +25,7 @@ mod pread;
 mod seam;
 pub mod sim;
 mod storage;
+mod straight;
 mod uring;
 mod waker;
 mod watch;
