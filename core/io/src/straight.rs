@@ -75,8 +75,8 @@ fn walk(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let mut dir = openat(CWD, "/", through, Mode::empty())?;
     for name in above {
         dir = match openat(&dir, *name, through, Mode::empty()) {
-            // A symlink is no directory where links are not followed.
-            Err(Errno::NOTDIR) if is_link(&dir, name) => return Err(Errno::LOOP),
+            // A symlink is no directory where links are not followed; perhaps it is one again by now.
+            Err(Errno::NOTDIR) if !is_file(&dir, name) => return Err(Errno::LOOP),
             result => result?,
         };
     }
@@ -85,9 +85,10 @@ fn walk(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     if stat_of(&fstat(&fd)?).kind == Kind::Symlink { Err(Errno::LOOP) } else { Ok(fd) }
 }
 
-fn is_link(dir: &OwnedFd, name: &OsStr) -> bool {
+/// Whether something lies there that is neither a symlink nor a directory.
+fn is_file(dir: &OwnedFd, name: &OsStr) -> bool {
     let stat = rustix::fs::statat(dir.as_fd(), name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-    stat.is_ok_and(|stat| stat_of(&stat).kind == Kind::Symlink)
+    stat.is_ok_and(|stat| !matches!(stat_of(&stat).kind, Kind::Symlink | Kind::Directory))
 }
 
 fn require_regular(fd: &OwnedFd) -> io::Result<()> {
