@@ -12,6 +12,7 @@ use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
 use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
 
 use crate::activity::Activity;
+use crate::alarm::Alarm;
 use crate::checkpoint::{self, Changes, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
@@ -79,6 +80,7 @@ pub struct Engine {
     open_files: OpenFiles,
     stats: Arc<Stats>,
     activity: Arc<Activity>,
+    alarm: Alarm,
     backend: Backend,
     links: Vec<ShardLink>,
     shards: Vec<JoinHandle<()>>,
@@ -109,6 +111,7 @@ impl Engine {
         let mut engine = Engine {
             open_files: OpenFiles::new(config.open_files),
             activity: Arc::new(Activity::new(shards)),
+            alarm: Alarm::default(),
             backend: Backend { name: "", reason: String::new() },
             links: Vec::new(),
             shards: Vec::new(),
@@ -163,6 +166,12 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Calls `tell` with the name of a thread of this engine that ends by a panic, a defect: from then on the collection is not
+    /// whole, and is to be stopped. At most once, from that thread, or at once if it has happened.
+    pub fn on_panic(&self, tell: impl Fn(&str) + Send + 'static) {
+        self.alarm.listen(tell);
     }
 
     /// Which backend reads, and why.
@@ -303,7 +312,7 @@ impl Engine {
                     activity,
                 }
             };
-            let thread = spawn(format!("rt-shard-{number}"), move || {
+            let thread = spawn(format!("rt-shard-{number}"), &self.alarm, move || {
                 // The ring belongs to the thread that made it.
                 let io = match ringtail_io::open(choice) {
                     Ok(io) => io,
@@ -335,7 +344,7 @@ impl Engine {
         let (orders, ordered) = unbounded();
         let scanning =
             Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone(), self.stats.clone());
-        let thread = spawn("rt-scanner".to_owned(), move || scanning.run())?;
+        let thread = spawn("rt-scanner".to_owned(), &self.alarm, move || scanning.run())?;
         self.scanner = Some((orders, waker, thread));
         Ok(())
     }
@@ -428,7 +437,16 @@ fn is_same(a: &Pipeline, b: &Pipeline) -> bool {
         && (a.input, a.limits, a.flush_after, a.start) == (b.input, b.limits, b.flush_after, b.start)
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+fn spawn(
+    name: String,
+    alarm: &Alarm,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let guard = alarm.guard(&name);
+    let body = move || {
+        let _guard = guard;
+        body();
+    };
     std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)
 }
 

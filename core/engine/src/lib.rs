@@ -10,6 +10,7 @@
 //! Never here: what a backend is (an output is an `Outlet`), configuration text, the environment.
 
 mod activity;
+mod alarm;
 mod buffers;
 mod checkpoint;
 mod checkpointer;
