@@ -4,7 +4,9 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all fuzz loom sanitize bench versus lint
+SEEDS ?= 3000
+
+.PHONY: help run test test-all sim fuzz loom sanitize bench versus lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -35,6 +37,10 @@ sanitize: ## the tests of the crates with unsafe code, with AddressSanitizer
 	@scripts/setup build
 	scripts/sanitize
 
+sim: ## the simulation with many seeds: make sim SEEDS=20000
+	@scripts/setup build
+	RINGTAIL_SIM_SEEDS=$(SEEDS) cargo test --profile sim --quiet --package ringtail-engine --lib simulation
+
 bench: ## the throughput of each stage and of the whole, beside the bare loops
 	@scripts/setup build
 	cargo bench --package ringtail-benches
@@ -48,12 +54,3 @@ lint: ## formatting, and clippy without warnings
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-
-# Where libringtail is installed, and where cargo leaves it.
-PREFIX ?= /usr/local
-TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
-
-install: ## libringtail with its headers, pkg-config and CMake files, below PREFIX (/usr/local)
-	@scripts/setup build
-	cargo build --release --quiet --package ringtail-ffi
-	scripts/install-library $(abspath $(PREFIX)) $(TARGET_DIR)/release

@@ -16,6 +16,5 @@ mod node;
 mod outputs;
 mod paths;
 mod restart;
-mod rights;
 mod rotation;
 mod state;

@@ -170,10 +170,7 @@ impl Figures for Collection {
     }
 
     fn healthy(&self) -> Result<(), String> {
-        match &*self.engine() {
-            State::Running(engine) => engine.health().map_err(|why| why.to_string()),
-            State::Ended(_) => Ok(()),
-        }
+        Ok(())
     }
 
     fn ready(&self) -> Result<(), String> {

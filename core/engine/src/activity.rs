@@ -3,8 +3,6 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::stats::Count;
-
 /// What an idle shard has taken note of: each order to the shards begins a new epoch, so that a shard that was idle
 /// before it took the order does not count as idle after it.
 pub(crate) type Epoch = u64;
@@ -14,8 +12,6 @@ pub(crate) type Epoch = u64;
 pub(crate) struct Activity {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many turns each shard's loop has made.
-    turns: Vec<Count>,
 }
 
 #[derive(Debug)]
@@ -33,18 +29,7 @@ impl State {
 impl Activity {
     pub(crate) fn new(shards: usize) -> Self {
         let state = State { epoch: 0, idle_in: vec![None; shards] };
-        let turns = (0..shards).map(|_| Count::default()).collect();
-        Activity { state: Mutex::new(state), changed: Condvar::new(), turns }
-    }
-
-    /// A shard makes a turn.
-    pub(crate) fn turn(&self, shard: usize) {
-        self.turns[shard].add(1);
-    }
-
-    /// How many turns a shard has made.
-    pub(crate) fn turns(&self, shard: usize) -> u64 {
-        self.turns[shard].get()
+        Activity { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Begins an epoch: nobody is idle before having taken note of it.

@@ -10,7 +10,6 @@
 //! Never here: what a backend is (an output is an `Outlet`), configuration text, the environment.
 
 mod activity;
-mod alarm;
 mod buffers;
 mod checkpoint;
 mod checkpointer;
@@ -22,7 +21,6 @@ mod following;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gz;
-mod health;
 mod maps;
 mod names;
 mod outbox;
@@ -42,5 +40,4 @@ mod watches;
 pub use checkpoint::CheckpointError;
 pub use config::{BatchLimits, EngineConfig, HoldDeleted, Mode, Pipeline, PipelineOutput};
 pub use engine::{Engine, StartError, StopReport};
-pub use health::Unhealthy;
 pub use stats::{EngineStats, LagSnapshot, LostReason, PipelineSnapshot};

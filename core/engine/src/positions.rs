@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringtail_parse::Format;
-use ringtail_read::{Claim, Next, OpenFile};
+use ringtail_read::{Claim, Next};
 use ringtail_record::Position;
 
 use crate::checkpoint::Changes;
@@ -28,10 +28,15 @@ impl Shard {
             return;
         }
         let mut changes = Changes { pipelines: std::mem::take(&mut self.first_starts), ..Changes::default() };
-        let mut moved = HashSet::default();
+        let lineages = dirty.iter().filter_map(|id| Some(self.sink.cursors.get(id)?.lineage));
+        let moved: HashSet<LineageId> = lineages.collect();
+        for id in &moved {
+            if let Some(followed) = self.lineages.get_mut(id) {
+                followed.lineage.learn_heads();
+            }
+        }
         for id in dirty {
             let Some(cursor) = self.sink.cursors.get(&id) else { continue };
-            moved.insert(cursor.lineage);
             changes.rows.insert(cursor.key.clone(), Some(self.row(cursor)));
             if cursor.view.is_none() && cursor.progress.is_clear() {
                 self.forget_cursor(id);
@@ -59,14 +64,9 @@ impl Shard {
         }
     }
 
-    /// Takes note of how large the open files are, for what may be deleted before the next start. May block; at a stop.
+    /// Takes note of what the open files are now, for what may become of them before the next start. May block; at a stop.
     pub(crate) fn measure_files(&mut self) {
-        for followed in self.lineages.values_mut() {
-            let size = |file: &OpenFile| file.stat().map_or(0, |stat| stat.size);
-            let sizes: Vec<(u32, u64)> =
-                followed.lineage.open_files().map(|(number, file)| (number, size(file))).collect();
-            sizes.into_iter().for_each(|(number, size)| followed.lineage.measured(number, size));
-        }
+        self.lineages.values_mut().for_each(|followed| followed.lineage.measure());
     }
 
     /// Marks every cursor, so that the next rows say exactly where all views stand.

@@ -52,6 +52,15 @@ impl File {
         }
     }
 
+    /// Reads what is in memory, perhaps less than there is; never blocks. `WouldBlock` when a plain read is needed to know
+    /// more.
+    pub fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.repr {
+            Repr::Os(file) => file.read_resident(buf, offset),
+            Repr::Sim(handle) => handle.read_at(buf, offset),
+        }
+    }
+
     pub(crate) fn from_os(file: OsFile) -> Self {
         File { repr: Repr::Os(file) }
     }

@@ -25,7 +25,6 @@ mod pread;
 mod seam;
 pub mod sim;
 mod storage;
-mod straight;
 mod uring;
 mod waker;
 mod watch;

@@ -1,8 +1,9 @@
 //! Directories as they were listed last, so that an unchanged one costs one `stat` a scan.
 //!
 //! A listing is believed while the directory's own time of change stays the same and lay [`SETTLED`] back when it was
-//! listed (within that, a second change may bear the same time); every [`RELIST_EVERY`] scans it is listed anyway,
-//! for file systems whose times cannot be trusted.
+//! listed (within that, a second change may bear the same time), and two listings in succession said the same (one alone
+//! may leave names out while others are renamed); every [`RELIST_EVERY`] scans it is listed anyway, for file systems
+//! whose times cannot be trusted.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -94,8 +95,8 @@ impl Dirs {
             Some(dir) if dir.looked == scan => {}
             Some(dir) => {
                 let stat = self.fs.stat(path)?;
-                let settled =
-                    stat.modified_ns != 0 && dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
+                let rested = dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
+                let settled = stat.modified_ns != 0 && rested && dir.agreed;
                 let due = (scan ^ stat.ino).is_multiple_of(RELIST_EVERY);
                 if stat != dir.stat || !settled || due {
                     return self.list(path);

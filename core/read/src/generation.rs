@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::identity::{FileRecord, Identity};
+use crate::identity::{FileRecord, HEAD_BYTES, Head, Identity};
 use crate::listing::{Listing, Sighting};
 use crate::next::{Change, LostReason, Turn};
 use crate::open::OpenFile;
@@ -105,6 +105,26 @@ impl Generation {
 
     pub(crate) fn is_readable(&self) -> bool {
         !matches!(self.fate, Fate::Gone | Fate::Spoiled)
+    }
+
+    /// The open file, where the name still leads to it.
+    pub(crate) fn file_in_place(&self) -> Option<&Arc<OpenFile>> {
+        let Handle { file, dev, ino } = self.open.as_ref()?;
+        ((*dev, *ino) == (self.identity.dev, self.identity.ino) && !file.gz).then_some(file)
+    }
+
+    /// Whether more of its beginning would tell more.
+    pub(crate) fn has_short_head(&self) -> bool {
+        (self.identity.head.len as usize) < HEAD_BYTES
+    }
+
+    /// Its file begins with `bytes`. False, and nothing changes, where it began otherwise before.
+    pub(crate) fn lengthen_head(&mut self, bytes: &[u8]) -> bool {
+        let is_same = self.identity.head.begins(bytes);
+        if is_same {
+            self.identity.head = Head::new(bytes);
+        }
+        is_same
     }
 
     /// Whether it is known without reading that nothing follows `offset`.

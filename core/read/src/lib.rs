@@ -22,7 +22,6 @@ mod gz;
 mod head;
 mod identity;
 mod lineage;
-mod links;
 mod listing;
 mod look;
 mod maps;

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::generation::{Fate, Generation, Handle, see, vanish};
-use crate::identity::{FileRecord, Identity};
+use crate::head::Content;
+use crate::identity::{FileRecord, HEAD_BYTES, Identity};
 use crate::listing::{Listing, Sighting};
 use crate::next::{Change, LostReason, Next, Start, Turn};
 use crate::open::OpenFile;
@@ -259,11 +260,31 @@ impl Lineage {
         self.generations.iter().filter_map(|known| Some((known.number, &known.open.as_ref()?.file)))
     }
 
-    /// Somebody looked: a generation's file has `size` bytes.
-    pub fn measured(&mut self, generation: u32, size: u64) {
-        let known = self.generations.iter_mut().find(|known| known.number == generation && !known.gz);
-        if let Some(known) = known {
-            known.size = known.size.max(size);
+    /// Takes note how files begin that were shorter than a head when they were listed: what was read of them since would
+    /// not be known again. Never blocks: of what was just read, the beginning is mostly in memory.
+    pub fn learn_heads(&mut self) {
+        let mut bytes = [0; HEAD_BYTES];
+        for known in self.generations.iter_mut().filter(|known| !known.gz && known.has_short_head()) {
+            let Some(file) = known.file_in_place() else { continue };
+            if let Ok(count) = file.file.read_resident(&mut bytes, 0) {
+                known.lengthen_head(&bytes[..count]);
+            }
+        }
+    }
+
+    /// Takes note how large the open files are and how they begin, for what may become of them before the next start.
+    /// May block.
+    pub fn measure(&mut self) {
+        for known in self.generations.iter_mut().filter(|known| !known.gz) {
+            let Some(file) = known.file_in_place() else { continue };
+            let (stat, head) = (file.stat(), Content::new(file.file.clone(), false).head());
+            // What was truncated meanwhile, the next listing tells.
+            if let (Ok(stat), Ok(head)) = (stat, head)
+                && stat.size >= known.size
+                && known.lengthen_head(&head)
+            {
+                known.size = stat.size;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! One look at a lineage's directory: which files are there, and whether any of them changed.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -90,23 +91,25 @@ impl Look<'_> {
     }
 
     /// The lineage's files, oldest first, each once. A file that was listed and is not there was renamed, so that the
-    /// directory has to be listed again.
+    /// directory has to be listed again. `names`: rotated files that earlier listings of this look had; this one adds its own.
     pub(crate) fn observe(
         &mut self,
         tracked: &Tracked,
         dirs: &mut Dirs,
         version: u64,
+        names: &mut BTreeSet<OsString>,
     ) -> Result<Vec<Seen>, Unclear> {
         let mut seen = Vec::new();
         if version == 0 {
             return Ok(seen);
         }
         let dir = dirs.look(&tracked.dir).map_err(|error| Unclear::of(&tracked.dir, error))?;
-        let mut names: Vec<&OsStr> = dir.siblings(&tracked.base).map(OsString::as_os_str).collect();
         // A listing may leave a name out while others are renamed; the name itself is asked too.
-        let known = tracked.files.iter().filter_map(|known| known.path.file_name());
-        names.extend(known.filter(|name| !dir.has(name)));
-        for name in names {
+        let known = tracked.files.iter().map(|known| &known.path);
+        let known = known.chain(tracked.orphans.iter().filter_map(|orphan| orphan.path.as_ref()));
+        names.extend(known.filter_map(|path| path.file_name()).map(OsStr::to_owned));
+        names.extend(dir.siblings(&tracked.base).cloned());
+        for name in &*names {
             let Some(sibling) = sibling(bytes(name)).filter(|sibling| sibling.base == bytes(&tracked.base))
             else {
                 continue;
@@ -144,8 +147,7 @@ impl Look<'_> {
         *self.stats += 1;
         let known = tracked.files.iter().find(|known| *known.path == *path);
         let path = known.map_or_else(|| path.into(), |known| known.path.clone());
-        // A symlink is none of the lineage's files: its path has none, and rotated files are no links.
-        match self.fs.lstat(&path) {
+        match self.fs.stat(&path) {
             Ok(stat) if stat.kind == Kind::File => {
                 Ok(Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat }))
             }

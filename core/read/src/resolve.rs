@@ -21,6 +21,7 @@
 //! look tries again. Only a file that may not be read is done without after [`PATIENCE`] looks, and when it may be read
 //! after all it is new, however old it seems.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Weak};
 
@@ -52,6 +53,7 @@ enum Verdict {
 
 /// Brings a lineage up to date with its directory.
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
+    let (mut names, mut was_gone) = (BTreeSet::new(), false);
     for attempt in 1..=LOOKS {
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
         let (version, agreed) = match listed {
@@ -62,8 +64,10 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         if attempt == 1 && tracked.was_seen && version == tracked.dir_version && look.unchanged(tracked) {
             return;
         }
-        let patient = attempt < LOOKS;
-        let seen = look.observe(tracked, dirs, version);
+        // That a directory is gone is not believed of one look: it may be on its way to another name and back.
+        let patient = attempt < LOOKS || version == 0 && !was_gone;
+        was_gone = version == 0;
+        let seen = look.observe(tracked, dirs, version, &mut names);
         match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
             Ok(()) => {
                 let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
@@ -93,6 +97,7 @@ impl Look<'_> {
         let verdicts: Result<Vec<_>, Unclear> = seen.iter().map(|file| self.judge(tracked, file)).collect();
         let mut verdicts = verdicts?;
         self.free_copies(tracked, &seen, &mut verdicts)?;
+        self.free_misplaced(tracked, &seen, &mut verdicts)?;
         let stays = |at: usize| {
             verdicts.iter().any(|verdict| matches!(verdict, Verdict::Same(same, _) if *same == at))
         };
@@ -180,6 +185,39 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Of a file that was empty only the inode number is known, which may be used again: where it lies at the wrong place in
+    /// the order, it is another one.
+    fn free_misplaced(
+        &mut self,
+        tracked: &Tracked,
+        seen: &[Seen],
+        verdicts: &mut [Verdict],
+    ) -> Result<(), Unclear> {
+        let held: Vec<Option<u32>> = verdicts
+            .iter()
+            .map(|verdict| match verdict {
+                Verdict::Same(at, _) => tracked.files[*at].generation(),
+                _ => None,
+            })
+            .collect();
+        for at in 0..seen.len() {
+            let Verdict::Same(known, _) = verdicts[at] else { continue };
+            let known = &tracked.files[known];
+            let Some(generation) = known.generation() else { continue };
+            let tells_nothing = known.head.len == 0
+                && tracked.claim(generation).tail.len == 0
+                && known.open.strong_count() == 0;
+            let is_misplaced = || {
+                held[..at].iter().flatten().any(|older| *older > generation)
+                    || held[at + 1..].iter().flatten().any(|newer| *newer < generation)
+            };
+            if tells_nothing && is_misplaced() {
+                verdicts[at] = self.open(tracked, &seen[at], Weak::new(), 0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Opens a file and reads its head. The file that was opened must be the one that was seen.
     fn open(
         &mut self,
@@ -251,20 +289,33 @@ impl Look<'_> {
             for at in 0..seen.len() {
                 let Some(candidate) = &candidates[at] else { continue };
                 let found = first(&orphans, |orphan| {
-                    let same =
-                        (orphan.identity.dev, orphan.identity.ino) == (seen[at].stat.dev, seen[at].stat.ino);
-                    Ok(same == same_inode
-                        && continues(tracked, orphan, &seen[at], candidate, same, self.surveys)?)
+                    let same = is_in(orphan, &seen[at]);
+                    if same != same_inode || tells_nothing(tracked, orphan) {
+                        return Ok(false);
+                    }
+                    continues(tracked, orphan, &seen[at], candidate, same, self.surveys)
                 });
                 if let Some(found) = found.map_err(|error| Unclear::of(&seen[at].path, error))? {
                     let orphan = orphans.remove(found);
-                    blank = Some(orphan.generation)
-                        .filter(|number| is_blank(tracked, &seen[at], orphan.identity.head, *number))
-                        .or(blank);
                     let role = Role::Holds(orphan.generation);
                     let candidate = candidates[at].take().expect("just seen");
                     files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, orphan.begin));
                 }
+            }
+        }
+        // Last those of which only an inode number and the place in the order can tell.
+        for orphan in orphans.extract_if(.., |orphan| tells_nothing(tracked, orphan)) {
+            let place = place_of(&files, orphan.generation);
+            let taken =
+                place.clone().find(|at| candidates[*at].as_ref().is_some_and(|it| !it.head.is_empty()));
+            let found = place
+                .filter(|at| candidates[*at].is_some() && is_in(&orphan, &seen[*at]))
+                .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
+            if let Some(at) = found {
+                blank = Some(orphan.generation).filter(|_| seen[at].is_base).or(blank);
+                let candidate = candidates[at].take().expect("just seen");
+                let role = Role::Holds(orphan.generation);
+                files[at] = Some(self.adopt(tracked, &seen[at], candidate, role, orphan.begin));
             }
         }
         let (known_before, unproven) = (tracked.next, blank);
@@ -429,6 +480,26 @@ fn goes_on_copying(file: &Seen, candidate: &Candidate, files: &[Option<Known>]) 
 /// Whether nothing but its place tells that the log holds this generation: it was empty when it was seen last.
 fn is_blank(tracked: &Tracked, file: &Seen, head: Head, generation: u32) -> bool {
     file.is_base && head.len == 0 && tracked.claim(generation).consumed == 0
+}
+
+/// Whether a file has the inode number that a generation's file had.
+fn is_in(orphan: &Orphan, seen: &Seen) -> bool {
+    (orphan.identity.dev, orphan.identity.ino) == (seen.stat.dev, seen.stat.ino)
+}
+
+/// Whether nothing of a generation's contents is known, since it was empty when it was seen last and nobody has it open.
+fn tells_nothing(tracked: &Tracked, orphan: &Orphan) -> bool {
+    orphan.identity.head.len == 0
+        && tracked.claim(orphan.generation).tail.len == 0
+        && orphan.open.strong_count() == 0
+}
+
+/// Where a generation may lie in the order of the files: behind the older ones and before the newer ones.
+fn place_of(files: &[Option<Known>], generation: u32) -> std::ops::Range<usize> {
+    let number = |at: &usize| files[*at].as_ref().and_then(Known::generation);
+    let from = (0..files.len()).rev().find(|at| number(at).is_some_and(|known| known < generation));
+    let to = (0..files.len()).find(|at| number(at).is_some_and(|known| known > generation));
+    from.map_or(0, |at| at + 1)..to.unwrap_or(files.len())
 }
 
 fn plain(seen: &Seen, role: Role) -> Known {

@@ -10,7 +10,6 @@
 //! Hard links within one lineage are one file; two lineages that are linked are two.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +19,6 @@ use ringtail_io::{Clock, Fs};
 
 use crate::dirs::Dirs;
 use crate::identity::{Claim, FileRecord, Identity};
-use crate::links::{LinkRefused, is_pod_log};
 use crate::listing::{FileSpec, Listing};
 use crate::look::Look;
 use crate::maps::HashMap;
@@ -39,21 +37,6 @@ pub struct ScanError {
     pub path: Arc<Path>,
     /// Why. `QuotaExceeded`: more paths match than are followed.
     pub kind: ErrorKind,
-    /// It is a symlink that is not followed, and leads here.
-    pub leads_to: Option<Arc<Path>>,
-}
-
-impl fmt::Display for ScanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.leads_to {
-            None => write!(f, "{}", self.kind),
-            Some(to) => write!(
-                f,
-                "a symlink that leads out, to {}, is not followed; if that is a log, name it in `paths` too",
-                to.display()
-            ),
-        }
-    }
 }
 
 /// What the last scan cost.
@@ -280,7 +263,7 @@ impl Scanner {
         let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::default();
         let mut matches: Vec<(Arc<Path>, Match)> =
             self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
-        matches.sort_unstable_by(|a, b| rank(&a.0, &a.1).cmp(&rank(&b.0, &b.1)));
+        matches.sort_unstable_by(|a, b| rank(&a.0).cmp(&rank(&b.0)));
         for (path, found) in matches {
             let (key, shown) = match self.fold(path, &found) {
                 Ok(folded) => folded,
@@ -382,8 +365,7 @@ impl Scanner {
         for (path, error) in troubles {
             let kind = error.kind();
             if self.errors.get(&path) != Some(&kind) && present.get(&path) != Some(&kind) {
-                let leads_to = LinkRefused::of(&error).map(|refused| refused.leads_to.clone());
-                self.new_errors.push(ScanError { path: path.clone(), kind, leads_to });
+                self.new_errors.push(ScanError { path: path.clone(), kind });
             }
             present.insert(path, kind);
         }
@@ -424,9 +406,23 @@ fn look_at(
     refresh(tracked, dirs, look);
 }
 
-/// Which of several paths to a file is shown: the smallest of these. Bases before rotated files, and a link before what it
-/// leads to, since it was made to say more.
-fn rank<'a>(path: &'a Path, found: &Match) -> (bool, bool, bool, &'a Path) {
+/// Which of several paths to a file is shown: the smallest of these. Bases before rotated files.
+fn rank(path: &Path) -> (bool, bool, &Path) {
     let rotated = path.file_name().is_some_and(|name| sibling(bytes(name)).is_some());
-    (!is_pod_log(path), rotated, *path == *found.real, path)
+    (!is_pod_log(path), rotated, path)
+}
+
+/// Whether a path has the form that tells the pod, `<namespace>_<pod>_<uid>/<container>/<restart>.log`: wherever kubelet
+/// keeps its logs, and wherever the node's root is mounted.
+fn is_pod_log(path: &Path) -> bool {
+    let mut parts = path.iter().rev().map(bytes);
+    let (Some(file), Some(_container), Some(pod)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let digits = file.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let names = pod.split(|byte| *byte == b'_');
+    digits > 0
+        && file[digits..].starts_with(b".log")
+        && names.clone().count() == 3
+        && names.clone().all(|name| !name.is_empty())
 }

@@ -94,6 +94,8 @@ pub(crate) struct Orphan {
     pub(crate) begin: u64,
     /// The scanner itself saw it, uncompressed, and not only a checkpoint knows it.
     pub(crate) witnessed: bool,
+    /// Where the last run saw it.
+    pub(crate) path: Option<Arc<Path>>,
     /// The shard may have it open.
     pub(crate) open: Weak<OpenFile>,
 }
@@ -103,8 +105,17 @@ impl From<&Known> for Option<Orphan> {
         let Known { stat, head, gz, begin, open, .. } = known;
         let identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
         let (size, gz, begin, open) = (stat.size, *gz, *begin, open.clone());
-        let witnessed = !gz;
-        known.generation().map(|generation| Orphan { generation, identity, size, gz, begin, witnessed, open })
+        let (witnessed, path) = (!gz, None);
+        known.generation().map(|generation| Orphan {
+            generation,
+            identity,
+            size,
+            gz,
+            begin,
+            witnessed,
+            path,
+            open,
+        })
     }
 }
 
@@ -167,7 +178,8 @@ impl Tracked {
             .iter()
             .map(|record| {
                 let FileRecord { generation, identity, size, gz, .. } = *record;
-                Orphan { generation, identity, size, gz, begin: 0, witnessed: false, open: Weak::new() }
+                let (witnessed, path, open) = (false, Some(record.path.clone()), Weak::new());
+                Orphan { generation, identity, size, gz, begin: 0, witnessed, path, open }
             })
             .collect();
         self.orphans.sort_by_key(|orphan| orphan.generation);

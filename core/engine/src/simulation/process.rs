@@ -1,6 +1,7 @@
 //! One incarnation of the collection in a world: scanner, shards and checkpoint, on one thread. It is put together as
 //! [`Engine::start`](crate::Engine::start) does it, but for the threads.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,22 @@ impl Process {
         }
         self.store.commit(&mut self.pending);
         self.pending.is_empty()
+    }
+
+    /// Where every view of every shard stands, in words.
+    pub(super) fn standing(&self) -> String {
+        let mut text = String::new();
+        for followed in self.shards.iter().flat_map(|shard| shard.lineages.values()) {
+            let _ = writeln!(text, "{}", followed.path.display());
+            for known in followed.lineage.generations() {
+                let _ = writeln!(text, "  {known:?}");
+            }
+            for view in &followed.views {
+                let _ =
+                    writeln!(text, "  view at {:?}, {:?}, of {:?}", view.read_at(), view.place, view.cursors);
+            }
+        }
+        text
     }
 
     /// Whether all shards say that nothing is left to do.

@@ -59,10 +59,7 @@ impl Run {
         world.note(format_args!("{size:?}, {batch:?}, {backends:?}, answers in order: {in_order}"));
         let faulty = pick(world, 2) == 0;
         if faulty {
-            // Not yet: a `stat` that fails, names that a listing leaves out, inode numbers used again.
-            let faults = world.random_faults();
-            let (stat_error, missed_entry, inode_reuse) = (0.0, 0.0, 0.0);
-            world.set_faults(Faults { stat_error, missed_entry, inode_reuse, ..faults });
+            world.set_faults(world.random_faults());
         }
         let containers =
             (0..1 + pick(world, 3)).map(|number| Container::new(world, number, faulty)).collect();
@@ -274,7 +271,10 @@ impl Run {
     fn pass_until(&mut self, done: impl Fn(&Run) -> bool, what: &str) {
         let end = self.now() + PATIENCE;
         while !done(self) {
-            assert!(self.now() < end, "waited in vain: {what}; {}", self.missing());
+            if self.now() >= end {
+                let standing = self.process.as_ref().map(Process::standing).unwrap_or_default();
+                panic!("waited in vain: {what}; {}\n{standing}", self.missing());
+            }
             self.pass(SLICE);
             for output in 0..self.backends.len() {
                 for _ in 0..8 {

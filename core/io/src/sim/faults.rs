@@ -19,11 +19,11 @@ pub struct Faults {
     pub reorder: f64,
     /// A cancelled read goes on to its normal end.
     pub cancel_ignored: f64,
-    /// Opening fails, with `EACCES`, `ENOENT`, `EMFILE` or `EIO`.
+    /// Opening fails, with `EACCES`, `ENOENT` (not twice in succession for one path), `EMFILE` or `EIO`.
     pub open_error: f64,
-    /// `stat` or `canonical` fails, with `EACCES`, `ENOENT` or `EIO`.
+    /// `stat` or `canonical` fails, with `EACCES`, `ENOENT` (as above) or `EIO`.
     pub stat_error: f64,
-    /// A listing fails, with `EACCES`, `ENOENT`, `EMFILE` or `EIO`.
+    /// A listing fails, with `EACCES`, `ENOENT` (as above), `EMFILE` or `EIO`.
     pub read_dir_error: f64,
     /// A listing leaves an entry out, as when it is renamed meanwhile.
     pub missed_entry: f64,

@@ -33,12 +33,17 @@ impl SimFs {
         call: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.0.state();
-        let result = if state.strikes(chance) {
-            let nth = state.rng.usize(..errors.len());
-            Err(os_error(errors[nth]))
-        } else {
-            call(&mut state)
+        let error = if state.strikes(chance) { errors[state.rng.usize(..errors.len())] } else { 0 };
+        // A name that is there is missing for a moment only, while it or a directory above is renamed.
+        let was_missing = state.missing.take().is_some_and(|missing| missing == path);
+        let result = match error {
+            0 => call(&mut state),
+            libc::ENOENT if was_missing => call(&mut state),
+            error => Err(os_error(error)),
         };
+        if error == libc::ENOENT && result.is_err() {
+            state.missing = Some(path.to_owned());
+        }
         state.note(format_args!("{name} {}: {}", path.display(), Outcome(&result)));
         result
     }
@@ -48,7 +53,7 @@ impl Fs for SimFs {
     fn open(&self, path: &Path) -> io::Result<Arc<File>> {
         let chance = self.0.state().faults.open_error;
         let (node, incarnation) = self.call("open", path, (chance, &OPEN_ERRORS), |state| {
-            let node = state.disk.walk_straight(path)?;
+            let node = state.disk.walk(path, true)?.found()?;
             let kind = state.disk.stat(node)?.kind;
             if kind != Kind::File {
                 let reason = format!("not a regular file: {kind:?}");
@@ -64,13 +69,6 @@ impl Fs for SimFs {
         let chance = self.0.state().faults.stat_error;
         self.call("stat", path, (chance, &STAT_ERRORS), |state| {
             state.disk.stat(state.disk.walk(path, true)?.found()?)
-        })
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        let chance = self.0.state().faults.stat_error;
-        self.call("lstat", path, (chance, &STAT_ERRORS), |state| {
-            state.disk.stat(state.disk.walk(path, false)?.found()?)
         })
     }
 

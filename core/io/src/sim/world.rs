@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) wall_offset_ns: i64,
     /// Counts crashes: what an earlier incarnation holds is dead.
     pub(super) incarnation: u64,
+    /// The path that was just said to lead nowhere, by a fault.
+    pub(super) missing: Option<PathBuf>,
 }
 
 impl World {
@@ -52,6 +55,7 @@ impl World {
             now: START,
             wall_offset_ns: EPOCH_NS - nanos(START),
             incarnation: 0,
+            missing: None,
         };
         state.disk.now_ns = state.wall_ns();
         World(Arc::new(Mutex::new(state)))

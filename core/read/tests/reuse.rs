@@ -1,0 +1,94 @@
+//! Inode numbers are used again, and a log that was empty when it was seen last has nothing else to be known by: then its
+//! place in the order of rotation tells.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringtail_io::Clock;
+use ringtail_io::sim::{Faults, World};
+use ringtail_read::{FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner};
+
+const LOG: &str = "/var/log/apps/app.log";
+
+/// A machine where a new file always gets the inode number that was freed last.
+fn world() -> World {
+    let world = World::new(1);
+    world.mkdir_all("/var/log/apps").expect("an empty world");
+    world.set_faults(Faults { inode_reuse: 1.0, ..Faults::none() });
+    world
+}
+
+fn scanner(world: &World) -> Scanner {
+    let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
+    let clock: Arc<dyn Clock> = Arc::new(world.clock());
+    Scanner::new(Arc::new(world.fs()), clock, OpenFiles::new(100), &[spec]).expect("patterns")
+}
+
+fn look(world: &World, scanner: &mut Scanner) -> Vec<Listing> {
+    world.advance(Duration::from_secs(10));
+    scanner.scan_all()
+}
+
+/// Generation and name of each file of the only listing.
+#[track_caller]
+fn files(listings: &[Listing]) -> Vec<(u32, String)> {
+    assert_eq!(listings.len(), 1, "{listings:?}");
+    let name = |path: &Path| path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+    listings[0].files.iter().map(|file| (file.generation, name(&file.path))).collect()
+}
+
+fn named(files: &[(u32, &str)]) -> Vec<(u32, String)> {
+    files.iter().map(|(generation, name)| (*generation, (*name).to_owned())).collect()
+}
+
+/// What a checkpoint would keep of a listing.
+fn records(listing: &Listing) -> Vec<FileRecord> {
+    let record = |file: &ringtail_read::Sighting| FileRecord {
+        generation: file.generation,
+        identity: Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head },
+        size: file.stat.size,
+        path: file.path.clone(),
+        gz: file.gz,
+    };
+    listing.files.iter().map(record).collect()
+}
+
+/// Rotates the log into `.1.gz`; the next file that is made gets its inode number.
+fn rotate_and_compress(world: &World) {
+    let rotated = format!("{LOG}.1");
+    world.rename(LOG, &rotated).expect("rename");
+    world.gzip(&rotated).expect("gzip");
+}
+
+/// Written, rotated and compressed since the log was seen empty, while the agent was down; the new log bears its inode
+/// number. The compressed file is read, and before the new one.
+#[test]
+fn what_was_rotated_away_since_the_log_was_empty_comes_before_the_log_that_got_its_inode() {
+    let world = world();
+    world.append(LOG, "").expect("an empty log");
+    let known = records(&look(&world, &mut scanner(&world))[0]);
+    world.append(LOG, "first\n").expect("append");
+    rotate_and_compress(&world);
+    world.append(LOG, "second\n").expect("append");
+    let mut scanner = scanner(&world);
+    scanner.restore(&Arc::from(Path::new(LOG)), &known, Vec::new());
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.1.gz"), (1, "app.log")]));
+}
+
+/// An empty log was rotated and compressed away long ago, and a later log of the same lineage bears its inode number: it
+/// is not taken for the old one, which lies before what was read since.
+#[test]
+fn a_log_with_the_inode_of_an_older_empty_one_is_new() {
+    let world = world();
+    world.append(LOG, "").expect("an empty log");
+    let mut scanner = scanner(&world);
+    look(&world, &mut scanner);
+    world.rename(LOG, format!("{LOG}.2")).expect("rename");
+    world.append(LOG, "second\n").expect("append");
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.2"), (1, "app.log")]));
+    world.unlink(format!("{LOG}.2")).expect("unlink");
+    world.rename(LOG, format!("{LOG}.1")).expect("rename");
+    world.append(LOG, "third\n").expect("append");
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(1, "app.log.1"), (2, "app.log")]));
+}
