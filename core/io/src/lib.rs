@@ -9,6 +9,7 @@
 //!
 //! Never here: what the bytes mean, which files are wanted.
 
+mod ahead;
 mod choice;
 mod clock;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Threads for reads that block: what is not in the page cache, and what lies on a mount that may never answer.
 //!
+//! Local files may be advised too: what a reader will want is brought into the page cache. Nobody waits for that.
+//!
 //! Every remote mount has a pool of its own, so that one that hangs stops only itself. Limits: [`LOCAL_THREADS`] for
 //! local files, [`REMOTE_THREADS`] a mount, [`MOUNTS`] mounts (more share); threads start when there is work and
 //! end when they have had none for [`IDLE`]. A pool that is dropped does not wait for its threads: each owns what
@@ -7,12 +9,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::file::File;
 use crate::seam::{Event, Read, ReadId};
 use crate::waker::Bell;
 
@@ -44,6 +48,11 @@ impl Pools {
             None => self.local.submit(read),
             Some(device) => self.mount(device).submit(read),
         }
+    }
+
+    /// Brings a part of a local file into the page cache.
+    pub(crate) fn fetch(&mut self, file: Arc<File>, range: Range<u64>) {
+        self.local.queue(Job::Fetch(file, range));
     }
 
     /// Takes a read back that no thread has begun; it completes with `ECANCELED`.
@@ -93,9 +102,17 @@ struct Shared {
     work: Condvar,
 }
 
+/// What a thread does.
+#[derive(Debug)]
+enum Job {
+    Read(Read),
+    /// Advice: has no completion.
+    Fetch(Arc<File>, Range<u64>),
+}
+
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Read>,
+    queue: VecDeque<Job>,
     done: Vec<Event>,
     threads: usize,
     /// Threads that wait for work.
@@ -111,8 +128,12 @@ impl Pool {
 
     fn submit(&mut self, read: Read) {
         self.in_flight += 1;
+        self.queue(Job::Read(read));
+    }
+
+    fn queue(&mut self, job: Job) {
         let mut state = self.shared.lock();
-        state.queue.push_back(read);
+        state.queue.push_back(job);
         if state.queue.len() <= state.idle || state.threads == self.limit {
             self.shared.work.notify_one();
             return;
@@ -123,7 +144,7 @@ impl Pool {
             Ok(_) => state.threads += 1,
             // The process may have no more threads: with none at all the shard reads itself, and blocks.
             Err(_) if state.threads == 0 => {
-                if let Some(read) = state.queue.pop_back() {
+                if let Some(Job::Read(read)) = state.queue.pop_back() {
                     state.done.push(perform(read));
                     self.shared.bell.ring();
                 }
@@ -134,8 +155,8 @@ impl Pool {
 
     fn cancel(&mut self, id: ReadId) {
         let mut state = self.shared.lock();
-        let found = state.queue.iter().position(|read| read.id == id);
-        if let Some(read) = found.and_then(|index| state.queue.remove(index)) {
+        let found = state.queue.iter().position(|job| matches!(job, Job::Read(read) if read.id == id));
+        if let Some(Job::Read(read)) = found.and_then(|index| state.queue.remove(index)) {
             state.done.push(Event::Read { read, result: Err(Errno::CANCELED.into()) });
             self.shared.bell.ring();
         }
@@ -167,12 +188,20 @@ impl Shared {
     fn serve(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(read) = state.queue.pop_front() {
+            if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                let event = perform(read);
+                let event = match job {
+                    Job::Read(read) => Some(perform(read)),
+                    Job::Fetch(file, range) => {
+                        file.os().fetch(range);
+                        None
+                    }
+                };
                 state = self.lock();
-                state.done.push(event);
-                self.bell.ring();
+                if let Some(event) = event {
+                    state.done.push(event);
+                    self.bell.ring();
+                }
                 continue;
             }
             if state.closed {

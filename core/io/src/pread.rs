@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::ahead::Ahead;
 use crate::lookout::{COALESCE, Lookout, deadline};
 use crate::pool::Pools;
 use crate::seam::{Backend, Event, Io, Read, ReadId};
@@ -21,6 +22,7 @@ pub(crate) struct Pread {
     backend: Backend,
     queue: VecDeque<Read>,
     pools: Pools,
+    ahead: Ahead,
     bell: Arc<Bell>,
     lookout: Lookout,
     /// Reads that were cancelled in the queue.
@@ -35,6 +37,7 @@ impl Pread {
             backend: Backend { name: "pread", reason },
             queue: VecDeque::new(),
             pools: Pools::new(bell.clone()),
+            ahead: Ahead::default(),
             bell,
             lookout: Lookout::new(COALESCE),
             cancelled: Vec::new(),
@@ -45,9 +48,39 @@ impl Pread {
     fn start(&mut self, events: &mut Vec<Event>) {
         while let Some(mut read) = self.queue.pop_front() {
             match read.file.os().read_resident(&mut read.buf[read.at..], read.offset) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pools.submit(read),
-                result => events.push(Event::Read { read, result }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.missed(read),
+                result => {
+                    if let Ok(count) = result {
+                        self.hit(&read, count);
+                    }
+                    events.push(Event::Read { read, result });
+                }
             }
+        }
+    }
+}
+
+impl Pread {
+    fn missed(&mut self, read: Read) {
+        // The kernel reads ahead on its own on the blocking reads that a remote mount gets.
+        let ahead = match read.file.remote_mount() {
+            None => self.ahead.missed(&read.file, read.offset).map(|range| (read.file.clone(), range)),
+            Some(_) => None,
+        };
+        // The read first: what it waits for is wanted first.
+        self.pools.submit(read);
+        if let Some((file, range)) = ahead {
+            self.pools.fetch(file, range);
+        }
+    }
+
+    fn hit(&mut self, read: &Read, count: usize) {
+        if count == 0 {
+            return self.ahead.end(&read.file);
+        }
+        let to = read.offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        if let Some(range) = self.ahead.hit(&read.file, to) {
+            self.pools.fetch(read.file.clone(), range);
         }
     }
 }

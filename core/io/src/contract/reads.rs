@@ -9,11 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringtail_memory::SLAB_BYTES;
+use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 
 use super::{Bench, Files, LONG, NOW, append, noise, on_ring, slow};
 use crate::file::OsFile;
 use crate::mounts;
+use crate::pread::Pread;
 use crate::uring::Uring;
 use crate::{Event, File, Io, Read};
 
@@ -196,4 +198,39 @@ fn buffers_that_the_kernel_may_still_write_to_are_leaked() {
         thread::spawn(move || drop(io)).join().expect("no panic");
         assert_eq!(bench.slabs.idle(), 0);
     });
+}
+
+/// What follows a read that had to wait for its device comes into memory without being asked for: the next reads do not
+/// wait. (Where the directory lies in memory all of it is there anyway.)
+#[test]
+fn a_cold_file_is_read_ahead() {
+    const LEN: u64 = 16 << 20;
+    const PAGE: u64 = 4096;
+    let bench = Bench::new(Files::Plain);
+    let path = bench.path("a");
+    fs::write(&path, noise(usize::try_from(LEN).expect("small"), 1)).expect("write");
+    let cold = fs::File::open(&path).expect("open");
+    cold.sync_all().expect("sync");
+    fadvise(&cold, 0, None, Advice::DontNeed).expect("advice");
+    // Looking brings in the page that is looked at, and with this no other: no page is looked at twice. A fast device
+    // may answer before the look ends, but not many times in a row.
+    fadvise(&cold, 0, None, Advice::Random).expect("advice");
+    let cold = OsFile::new(OwnedFd::from(cold), None);
+    let mut io = Pread::new("test".to_owned()).expect("descriptors");
+    let file = bench.open("a");
+    io.read(bench.read(0, &file, 0, 4096));
+    let (_, result) = finish(&mut io).remove(&0).expect("its read");
+    assert_eq!(result.expect("bytes"), 4096);
+    let mut pages = (LEN / 4..LEN / 2 - PAGE).step_by(4096);
+    let mut in_a_row = 0;
+    while in_a_row < 16 {
+        let page = pages.next().expect("nobody brought it in");
+        if cold.read_resident(&mut [0], page).is_ok() {
+            in_a_row += 1;
+        } else {
+            in_a_row = 0;
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(io.in_flight(), 0, "advice is not waited for");
 }
