@@ -5,6 +5,7 @@
 //! does not decode is *damaged*; what to do then is the caller's: [`open_or_reset`] sets it aside.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,7 +147,10 @@ impl fmt::Debug for Checkpoint {
 impl From<redb::Error> for CheckpointError {
     fn from(error: redb::Error) -> Self {
         match error {
-            redb::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
+            // A file that is shorter than it says was cut: that is damage, not a disk's failure.
+            redb::Error::Io(error)
+                if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+            {
                 CheckpointError::Unusable(error.to_string())
             }
             redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen => {
