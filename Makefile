@@ -54,3 +54,12 @@ lint: ## formatting, and clippy without warnings
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+
+# Where libringtail is installed, and where cargo leaves it.
+PREFIX ?= /usr/local
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+
+install: ## libringtail with its headers, pkg-config and CMake files, below PREFIX (/usr/local)
+	@scripts/setup build
+	cargo build --release --quiet --package ringtail-ffi
+	scripts/install-library $(abspath $(PREFIX)) $(TARGET_DIR)/release

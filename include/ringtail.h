@@ -1321,6 +1321,9 @@ extern "C" {
 /* Panics inside the library, so that a host can prove that it survives one: returns RINGTAIL_EPANIC. */
 ringtail_status_t ringtail_test_panic(void);
 
+/* Lets a thread of the library panic at the next batch: ringtail_collector_next returns RINGTAIL_EPANIC. */
+ringtail_status_t ringtail_test_panic_in_thread(const ringtail_collector_t *collector);
+
 #ifdef __cplusplus
 }
 #endif

@@ -125,6 +125,16 @@ impl Collector {
     }
 }
 
+/// Lets a thread of the library panic at the next batch, so that a host can prove that it survives that. Declared under
+/// `RINGTAIL_EXPERIMENTAL`.
+#[unsafe(no_mangle)]
+pub extern "C" fn ringtail_test_panic_in_thread(collector: *const ringtail_collector_t) -> ringtail_status_t {
+    enter(|| {
+        let panics = |collector: &Collector| collector.exchange.panics.store(true, Ordering::Relaxed);
+        handle::with(collector, panics).map_or_else(|status| status, |()| RINGTAIL_OK)
+    })
+}
+
 impl Drop for Collector {
     fn drop(&mut self) {
         self.life.end(&self.exchange);
@@ -171,7 +181,7 @@ pub unsafe extern "C" fn ringtail_collector_start(
     err: *mut *mut ringtail_error_t,
 ) -> ringtail_status_t {
     explain(err, || {
-        handle::with(collector, |collector| collector.life.start())??;
+        handle::with(collector, |collector| collector.life.start(&collector.exchange))??;
         Ok(RINGTAIL_OK)
     })
 }

@@ -9,6 +9,7 @@ use ringtail_engine::{Engine, EngineConfig, EngineStats, Pipeline, PipelineOutpu
 use ringtail_io::{DirLock, Limits, LockError};
 use ringtail_memory::{Budget, Credit, Use};
 
+use crate::entry::last_panic;
 use crate::error::Failure;
 use crate::outlet::{Exchange, Host, Phase};
 use crate::properties::Settings;
@@ -52,7 +53,7 @@ impl Life {
     }
 
     /// Opens the checkpoint and starts the threads.
-    pub(crate) fn start(&self) -> Result<(), Failure> {
+    pub(crate) fn start(&self, exchange: &Arc<Exchange>) -> Result<(), Failure> {
         let mut stage = self.stage();
         if !matches!(*stage, Stage::Made) {
             return Err(Failure::new(RINGTAIL_ESTATE, "a collector is started once"));
@@ -60,7 +61,14 @@ impl Life {
         let settings = self.settings();
         let lock = lock(&settings)?;
         let engine = signals::blocked(|| Engine::start(engine_config(&settings), self.pipelines(&settings)));
-        *stage = Stage::Running(Box::new(engine?), lock);
+        let engine = engine?;
+        let exchange = exchange.clone();
+        engine.on_panic(move |thread| {
+            let why =
+                format!("a defect of libringtail in the thread {thread}: {}; please report it", last_panic());
+            exchange.end(Phase::Failed(why));
+        });
+        *stage = Stage::Running(Box::new(engine), lock);
         Ok(())
     }
 

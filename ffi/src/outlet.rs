@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(crate) struct Exchange {
     event: OwnedFd,
     unacked: Mutex<HashMap<u64, Unacked>>,
     last_token: AtomicU64,
+    /// The next batch is to find a defect: see `ringtail_test_panic_in_thread`.
+    pub(crate) panics: AtomicBool,
     pub(crate) counts: Counts,
 }
 
@@ -49,7 +51,6 @@ pub(crate) enum Phase {
     /// Nothing.
     Ended,
     /// Nothing, because of this defect.
-    #[expect(dead_code, reason = "the engine does not tell of its threads' panics yet")]
     Failed(String),
 }
 
@@ -84,6 +85,7 @@ impl Exchange {
             event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             unacked: Mutex::default(),
             last_token: AtomicU64::new(0),
+            panics: AtomicBool::new(false),
             counts: Counts::default(),
         })
     }
@@ -232,6 +234,7 @@ impl Outlet for Host {
     }
 
     fn hand_over(&self, sealed: Sealed) {
+        assert!(!self.exchange.panics.load(Ordering::Relaxed), "asked for by ringtail_test_panic_in_thread");
         self.exchange.put(sealed, self.pipeline.clone());
     }
 }

@@ -215,7 +215,7 @@ fn shares(reader: &mut Reader<'_>, root: &Field<'_>, settings: &Settings) {
     let enough = |memory: usize| {
         let budget = Budget::new(memory);
         let held = (2 * settings.batch.max_bytes).max(record);
-        CarryPool::new(&budget).take(record).is_ok() && budget.limit(Use::Payloads) >= held
+        CarryPool::new(&budget).may_grow_to(record) && budget.limit(Use::Payloads) >= held
     };
     if enough(settings.memory) {
         return;

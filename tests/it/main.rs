@@ -16,5 +16,6 @@ mod node;
 mod outputs;
 mod paths;
 mod restart;
+mod rights;
 mod rotation;
 mod state;

@@ -19,6 +19,8 @@ crate::support::on_both_backends! {
     what_a_damaged_gz_loses_is_counted_by_what_its_end_says;
     a_gz_that_is_cut_off_is_told_and_no_number_is_made_up;
     fifos_and_sockets_are_refused;
+    a_link_out_of_a_directory_of_logs_is_refused;
+    a_component_swapped_while_the_agent_scans_leads_nowhere;
 }
 
 fn collect(io: Io, args: &[&Path]) -> Output {
@@ -190,4 +192,81 @@ fn fifos_and_sockets_are_refused(io: Io) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(messages(&output.stdout).len() >= 20);
     }
+}
+
+/// What the agent delivers.
+fn delivered(out: &Path) -> String {
+    fs::read_to_string(out).unwrap_or_default()
+}
+
+/// A container writes links into a directory of logs, to a file and to a directory, and names a rotated file like its secret:
+/// nothing of it is read, it is told, in `check` too; and the other logs go on.
+fn a_link_out_of_a_directory_of_logs_is_refused(io: Io) {
+    let scene = Scene::new(io);
+    let (volume, etc, out) = (scene.path("volume"), scene.path("etc"), scene.path("out.ndjson"));
+    [&volume, &etc].iter().for_each(|dir| fs::create_dir(dir).expect("a directory"));
+    fs::write(etc.join("shadow"), "secret\n").expect("written");
+    fs::write(etc.join("shadow.log"), "secret\n").expect("written");
+    let link = |to: &Path, at: &Path| std::os::unix::fs::symlink(to, at).expect("a link");
+    link(&etc.join("shadow"), &volume.join("x.log"));
+    link(&etc, &volume.join("dir"));
+    fs::write(volume.join("good.log"), "good\n").expect("written");
+    link(&etc.join("shadow"), &volume.join("good.log.1"));
+    let paths = |config: crate::support::config::Config| {
+        config.path(&volume.join("*.log")).path(&volume.join("*/*.log"))
+    };
+    let config = paths(scene.config()).file("main", &out);
+    let agent = scene.start(&config);
+    until("the good log arrives", PATIENCE, || delivered(&out).contains("good"));
+    link(&etc.join("shadow"), &volume.join("later.log"));
+    until("the refusals are told", PATIENCE, || {
+        ["x.log", "dir", "later.log"].iter().all(|name| {
+            let path = volume.join(name);
+            scene
+                .said()
+                .lines()
+                .any(|line| line.contains(path.to_str().expect("UTF-8")) && line.contains("leads out"))
+        })
+    });
+    agent.stop();
+    assert!(!delivered(&out).contains("secret"), "{}", delivered(&out));
+    let checked =
+        command(io).arg("check").arg(scene.write_config(&config)).output().expect("the program runs");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("leads out"), "{checked:?}");
+    // Whoever names it on the command line reads it with his own rights.
+    let output = collect(io, &[&volume.join("x.log")]);
+    assert!(messages(&output.stdout).contains(&"secret".to_owned()), "{output:?}");
+    let output = collect(io, &[&volume.join("*.log")]);
+    assert!(output.status.success() && messages(&output.stdout).len() >= 2, "{output:?}");
+}
+
+/// A directory on the way is swapped for a link to the secrets, again and again, while the agent scans and opens.
+fn a_component_swapped_while_the_agent_scans_leads_nowhere(io: Io) {
+    use rustix::fs::{RenameFlags, renameat_with};
+    let scene = Scene::new(io);
+    let (volume, etc, out) = (scene.path("volume"), scene.path("etc"), scene.path("out.ndjson"));
+    fs::create_dir_all(volume.join("sub")).expect("directories");
+    fs::create_dir(&etc).expect("a directory");
+    std::os::unix::fs::symlink(&etc, volume.join("aside")).expect("a link");
+    for number in 0..50 {
+        fs::write(etc.join(format!("{number}.log")), "secret\n").expect("written");
+    }
+    let agent = scene.start(&scene.config().path(&volume.join("*/*.log")).file("main", &out));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(4);
+    let mut number = 0;
+    while std::time::Instant::now() < deadline {
+        renameat_with(CWD, volume.join("sub"), CWD, volume.join("aside"), RenameFlags::EXCHANGE)
+            .expect("exchanged");
+        number += 1;
+        if number % 100 == 0 {
+            // New names, so that the scanner has something to open.
+            let dir =
+                ["sub", "aside"].map(|name| volume.join(name)).into_iter().find(|dir| !dir.is_symlink());
+            let name = format!("{}.log", number / 100 % 50);
+            crate::support::scene::append(&dir.expect("one of them").join(name), b"mine\n");
+        }
+    }
+    until("something of it arrives", PATIENCE, || delivered(&out).contains("mine"));
+    agent.stop();
+    assert!(!delivered(&out).contains("secret"), "{}", delivered(&out));
 }

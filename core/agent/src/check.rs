@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::Common;
-use crate::config::{self, Loaded, Problem, Problems};
+use crate::config::{self, Loaded, Place, Problem, Problems};
 use crate::environment;
 use crate::exit::Exit;
 use crate::matches;
@@ -23,7 +23,7 @@ pub fn main(path: &Path, common: Common) -> Exit {
     let (legal, problems) = match config::load(path, &environment::variable) {
         Ok(loaded) => {
             let mut warnings = loaded.warnings.clone();
-            warnings.extend(unmatched(&loaded));
+            warnings.extend(unmatched(path, &loaded));
             (true, Problems { errors: Vec::new(), warnings })
         }
         Err(problems) => (false, problems),
@@ -42,11 +42,16 @@ pub fn main(path: &Path, common: Common) -> Exit {
     }
 }
 
-/// What matches nothing yet: perhaps meant, perhaps mistyped.
-fn unmatched(loaded: &Loaded) -> Vec<Problem> {
+/// What matches nothing yet: perhaps meant, perhaps mistyped; and what cannot be looked at.
+fn unmatched(path: &Path, loaded: &Loaded) -> Vec<Problem> {
     let pipelines = &loaded.config.pipelines;
     let Some(matches) = matches::look(pipelines) else { return Vec::new() };
-    let mut warnings = Vec::new();
+    let told = |message: &String| Problem {
+        place: Place::whole(path),
+        key: String::new(),
+        message: message.clone(),
+    };
+    let mut warnings: Vec<Problem> = matches.errors.iter().map(told).collect();
     for (number, (pipeline, places)) in pipelines.iter().zip(&loaded.path_places).enumerate() {
         for (at, (path, place)) in pipeline.origin.paths.iter().zip(places).enumerate() {
             if matches.of_path(number, at) == 0 {

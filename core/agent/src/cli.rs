@@ -12,6 +12,7 @@ use crate::demo;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::logging::{self, LogFormat, LogLevel};
+use crate::process;
 use crate::run;
 
 /// Collects container logs: finds the files, follows them through rotations, delivers every record.
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
     // clap exits with 2 on wrong usage, with 0 after --help and --version.
     let cli = Cli::parse();
     logging::start(cli.common.log_level, cli.common.log_format);
+    process::keep_to_itself();
     dispatch(cli.command, cli.common).into()
 }
 

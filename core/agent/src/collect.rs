@@ -24,7 +24,7 @@ use crate::collection::Collection;
 use crate::config::{Config, Pipeline};
 use crate::environment;
 use crate::exit::Exit;
-use crate::matches;
+use crate::matches::{self, Matches};
 use crate::no_config;
 use crate::own;
 use crate::progress::Progress;
@@ -88,7 +88,9 @@ pub fn main(args: &Args) -> Exit {
 
 /// One argument, as the pipeline that reads it.
 struct Target {
-    pattern: String,
+    /// What was asked for, and where symlinks lead that the agent would not follow by itself: whoever names them here reads
+    /// with his own rights what he chose.
+    patterns: Vec<String>,
     exclude: Vec<String>,
 }
 
@@ -100,16 +102,13 @@ impl Target {
         match fs::metadata(argument) {
             Ok(metadata) if metadata.is_dir() => {
                 fs::read_dir(argument).map_err(|error| told(&error))?;
-                Ok(Target {
-                    pattern: literal(&absolute(argument).map_err(|error| told(&error))?),
-                    exclude: Vec::new(),
-                })
+                let target = named(argument).map_err(|error| told(&error))?;
+                Ok(target.with_links(&target.look().unwrap_or_default()))
             }
             Ok(metadata) if metadata.is_file() => {
                 File::open(argument).map_err(|error| told(&error))?;
-                let path = absolute(argument).map_err(|error| told(&error))?;
-                let pattern = literal(&path);
-                Ok(Target { exclude: kin(&path).map_err(|error| told(&error))?, pattern })
+                let exclude = kin(argument).map_err(|error| told(&error))?;
+                Ok(Target { exclude, ..named(argument).map_err(|error| told(&error))? })
             }
             Ok(_) => Err(told(&"not a regular file: FIFOs, sockets and devices are not read")),
             Err(_) if wild => glob(argument).map_err(|error| told(&error)),
@@ -118,10 +117,28 @@ impl Target {
     }
 
     fn pipeline(&self, number: usize, input: Input) -> Pipeline {
-        let (paths, exclude) = (vec![self.pattern.clone()], self.exclude.clone());
+        let (paths, exclude) = (self.patterns.clone(), self.exclude.clone());
         let origin = Origin { paths, exclude, input, ..Origin::default() };
         Pipeline { name: format!("collect-{number}"), ..no_config::pipeline(origin) }
     }
+
+    /// What it matches now, where that does not take too long to say.
+    fn look(&self) -> Option<Matches> {
+        matches::look(&[self.pipeline(0, Input::Auto)])
+    }
+
+    fn with_links(&self, matches: &Matches) -> Self {
+        let mut patterns = self.patterns.clone();
+        patterns.extend(matches.refused.iter().map(|leads_to| literal(leads_to)));
+        Target { patterns, exclude: self.exclude.clone() }
+    }
+}
+
+/// What lies at a path, and where that leads if it is a symlink.
+fn named(argument: &Path) -> io::Result<Target> {
+    let mut patterns = vec![literal(&absolute(argument)?), literal(&fs::canonicalize(argument)?)];
+    patterns.dedup();
+    Ok(Target { patterns, exclude: Vec::new() })
 }
 
 /// The log of this file and what was rotated of it: a file alone is asked for, so they are left out. Named without
@@ -146,14 +163,16 @@ fn kin(path: &Path) -> io::Result<Vec<String>> {
 /// A glob that matches something.
 fn glob(argument: &Path) -> io::Result<Target> {
     let pattern = absolute(argument)?.to_string_lossy().into_owned();
-    let target = Target { pattern, exclude: Vec::new() };
-    let pipeline = target.pipeline(0, Input::Auto);
-    match matches::look(std::slice::from_ref(&pipeline)) {
-        Some(matches) if matches.of_path(0, 0) == 0 => match matches.errors.first() {
-            Some(error) => Err(io::Error::other(error.clone())),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "nothing matches")),
-        },
-        _ => Ok(target),
+    let target = Target { patterns: vec![pattern], exclude: Vec::new() };
+    match target.look() {
+        Some(matches) if matches.of_path(0, 0) == 0 && matches.refused.is_empty() => {
+            match matches.errors.first() {
+                Some(error) => Err(io::Error::other(error.clone())),
+                None => Err(io::Error::new(io::ErrorKind::NotFound, "nothing matches")),
+            }
+        }
+        Some(matches) => Ok(target.with_links(&matches)),
+        None => Ok(target),
     }
 }
 

@@ -170,7 +170,10 @@ impl Figures for Collection {
     }
 
     fn healthy(&self) -> Result<(), String> {
-        Ok(())
+        match &*self.engine() {
+            State::Running(engine) => engine.health().map_err(|why| why.to_string()),
+            State::Ended(_) => Ok(()),
+        }
     }
 
     fn ready(&self) -> Result<(), String> {

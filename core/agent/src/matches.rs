@@ -5,6 +5,7 @@
 //! stops nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -27,6 +28,8 @@ pub struct Matches {
     counts: BTreeMap<(usize, usize), usize>,
     /// What cannot be looked at, and why.
     pub errors: Vec<String>,
+    /// Where symlinks lead that are not followed.
+    pub refused: Vec<Arc<Path>>,
 }
 
 impl Matches {
@@ -66,8 +69,10 @@ fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
             *matches.counts.entry(*owner).or_default() += 1;
         }
     }
-    let told = |error: ringtail_read::ScanError| format!("{}: {}", error.path.display(), error.kind);
-    matches.errors = scanner.take_errors().into_iter().map(told).collect();
+    let told = |error: ringtail_read::ScanError| format!("{}: {error}", error.path.display());
+    let errors = scanner.take_errors();
+    matches.refused = errors.iter().filter_map(|error| error.leads_to.clone()).collect();
+    matches.errors = errors.into_iter().map(told).collect();
     Some(matches)
 }
 

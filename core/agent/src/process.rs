@@ -1,10 +1,19 @@
-//! What this process takes from the node, from `/proc`.
+//! This process: what it takes from the node, from `/proc`, and that nobody else looks into it.
 
 use std::fs;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::metrics::Page;
+
+/// Keeps other processes of the same user, and core dumps, from this one's memory and environment, where secrets are. A
+/// debugger of root still attaches.
+pub fn keep_to_itself() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process can be dumped, with the secrets of its environment and configuration");
+    }
+}
 
 /// What a process takes. Zero where `/proc` does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::stats::Count;
+
 /// What an idle shard has taken note of: each order to the shards begins a new epoch, so that a shard that was idle
 /// before it took the order does not count as idle after it.
 pub(crate) type Epoch = u64;
@@ -12,6 +14,8 @@ pub(crate) type Epoch = u64;
 pub(crate) struct Activity {
     state: Mutex<State>,
     changed: Condvar,
+    /// How many turns each shard's loop has made.
+    turns: Vec<Count>,
 }
 
 #[derive(Debug)]
@@ -29,7 +33,18 @@ impl State {
 impl Activity {
     pub(crate) fn new(shards: usize) -> Self {
         let state = State { epoch: 0, idle_in: vec![None; shards] };
-        Activity { state: Mutex::new(state), changed: Condvar::new() }
+        let turns = (0..shards).map(|_| Count::default()).collect();
+        Activity { state: Mutex::new(state), changed: Condvar::new(), turns }
+    }
+
+    /// A shard makes a turn.
+    pub(crate) fn turn(&self, shard: usize) {
+        self.turns[shard].add(1);
+    }
+
+    /// How many turns a shard has made.
+    pub(crate) fn turns(&self, shard: usize) -> u64 {
+        self.turns[shard].get()
     }
 
     /// Begins an epoch: nobody is idle before having taken note of it.

@@ -4,15 +4,20 @@
 //! Limits: one commit at most every [`COMMIT_EVERY`]; what waits is one row per cursor. A commit that fails is told
 //! and tried again with all that has come since: positions on disk stay behind, they are never wrong.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::checkpoint::{Changes, Checkpoint, CheckpointError};
+use crate::stats::Count;
 
 /// With a shard's own delay this keeps the promise of one second after the acknowledgement.
 pub(crate) const COMMIT_EVERY: Duration = Duration::from_millis(400);
+
+/// How long the thread sleeps while there is nothing to write: it shows now and then that it is alive.
+const REST: Duration = Duration::from_secs(10);
 
 /// How often a failure that goes on is told again.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -20,6 +25,7 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Checkpointer {
     sender: Sender<Order>,
     thread: Option<JoinHandle<()>>,
+    turns: Arc<Count>,
 }
 
 /// What the thread is told.
@@ -35,10 +41,22 @@ impl Checkpointer {
         // Unbounded, but each shard sends a message per tick, and one for every lineage that ends.
         let (sender, receiver) = unbounded();
         let mut store = Store::new(checkpoint, reopen);
+        let turns = Arc::new(Count::default());
+        let counted = turns.clone();
         let thread = std::thread::Builder::new()
             .name("rt-checkpoint".to_owned())
-            .spawn(move || run(&mut store, &receiver))?;
-        Ok(Checkpointer { sender, thread: Some(thread) })
+            .spawn(move || run(&mut store, &receiver, &counted))?;
+        Ok(Checkpointer { sender, thread: Some(thread), turns })
+    }
+
+    /// Turns of its loop; it makes one every [`REST`] at least.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// Whether the thread is gone, after a panic.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Where shards send what changed.
@@ -138,12 +156,13 @@ impl Store {
     }
 }
 
-fn run(store: &mut Store, orders: &Receiver<Order>) {
+fn run(store: &mut Store, orders: &Receiver<Order>, turns: &Count) {
     let mut pending = Changes::default();
     let mut last = Instant::now();
     loop {
+        turns.add(1);
         let wait = match pending.is_empty() {
-            true => Duration::from_secs(3600),
+            true => REST,
             false => COMMIT_EVERY.saturating_sub(last.elapsed()),
         };
         let (flush, closed) = match orders.recv_timeout(wait) {

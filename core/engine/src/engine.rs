@@ -12,9 +12,13 @@ use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
 use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
 
 use crate::activity::Activity;
+use crate::alarm::Alarm;
 use crate::checkpoint::{self, Changes, CheckpointError, Restored};
 use crate::checkpointer::{CheckpointWriter, Checkpointer};
 use crate::config::{EngineConfig, Pipeline};
+use crate::health::{
+    CHECKPOINTER_HANGS_AFTER, Health, SCANNER_HANGS_AFTER, SHARD_HANGS_AFTER, Unhealthy, Vital,
+};
 use crate::maps::{HashMap, HashSet};
 use crate::row::{Row, known_files};
 use crate::scanning::{Order, Scanning, ShardLink, shard_number};
@@ -76,6 +80,7 @@ pub struct Engine {
     open_files: OpenFiles,
     stats: Arc<Stats>,
     activity: Arc<Activity>,
+    alarm: Alarm,
     backend: Backend,
     links: Vec<ShardLink>,
     shards: Vec<JoinHandle<()>>,
@@ -84,6 +89,7 @@ pub struct Engine {
     known_pipelines: HashSet<Arc<str>>,
     running: HashMap<u32, Arc<Running>>,
     last_spec: u32,
+    health: Health,
 }
 
 /// A shard's ends of its channels, until its thread has them.
@@ -105,6 +111,7 @@ impl Engine {
         let mut engine = Engine {
             open_files: OpenFiles::new(config.open_files),
             activity: Arc::new(Activity::new(shards)),
+            alarm: Alarm::default(),
             backend: Backend { name: "", reason: String::new() },
             links: Vec::new(),
             shards: Vec::new(),
@@ -113,6 +120,7 @@ impl Engine {
             known_pipelines: restored.pipelines.clone(),
             running: HashMap::default(),
             last_spec: 0,
+            health: Health::default(),
             budget,
             stats,
             config,
@@ -160,6 +168,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Calls `tell` with the name of a thread of this engine that ends by a panic, a defect: from then on the collection is not
+    /// whole, and is to be stopped. At most once, from that thread, or at once if it has happened.
+    pub fn on_panic(&self, tell: impl Fn(&str) + Send + 'static) {
+        self.alarm.listen(tell);
+    }
+
     /// Which backend reads, and why.
     pub fn backend(&self) -> &Backend {
         &self.backend
@@ -178,6 +192,33 @@ impl Engine {
             checkpoint_resets: self.stats.checkpoint_resets.get(),
             unreadable: self.stats.unreadable.get(),
         }
+    }
+
+    /// Whether the threads that collect are alive. A thread that hangs is seen when this is asked again and again.
+    ///
+    /// # Errors
+    /// The thread that ended by itself, or has made no turn for longer than it may take.
+    pub fn health(&self) -> Result<(), Unhealthy> {
+        let shard = |(number, thread): (usize, &JoinHandle<()>)| Vital {
+            thread: format!("shard {number}"),
+            has_ended: thread.is_finished(),
+            turns: self.activity.turns(number),
+            hangs_after: SHARD_HANGS_AFTER,
+        };
+        let mut vitals: Vec<Vital> = self.shards.iter().enumerate().map(shard).collect();
+        vitals.extend(self.scanner.as_ref().map(|(_, _, thread)| Vital {
+            thread: "scanner".to_owned(),
+            has_ended: thread.is_finished(),
+            turns: self.stats.scanner_turns.get(),
+            hangs_after: SCANNER_HANGS_AFTER,
+        }));
+        vitals.extend(self.checkpointer.as_ref().map(|checkpointer| Vital {
+            thread: "checkpointer".to_owned(),
+            has_ended: checkpointer.has_ended(),
+            turns: checkpointer.turns(),
+            hangs_after: CHECKPOINTER_HANGS_AFTER,
+        }));
+        self.health.check(vitals, Instant::now())
     }
 
     /// Whether everything that is there was read and answered. Lasting only in [`Mode::Once`](crate::Mode::Once).
@@ -271,7 +312,7 @@ impl Engine {
                     activity,
                 }
             };
-            let thread = spawn(format!("rt-shard-{number}"), move || {
+            let thread = spawn(format!("rt-shard-{number}"), &self.alarm, move || {
                 // The ring belongs to the thread that made it.
                 let io = match ringtail_io::open(choice) {
                     Ok(io) => io,
@@ -303,7 +344,7 @@ impl Engine {
         let (orders, ordered) = unbounded();
         let scanning =
             Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone(), self.stats.clone());
-        let thread = spawn("rt-scanner".to_owned(), move || scanning.run())?;
+        let thread = spawn("rt-scanner".to_owned(), &self.alarm, move || scanning.run())?;
         self.scanner = Some((orders, waker, thread));
         Ok(())
     }
@@ -396,7 +437,16 @@ fn is_same(a: &Pipeline, b: &Pipeline) -> bool {
         && (a.input, a.limits, a.flush_after, a.start) == (b.input, b.limits, b.flush_after, b.start)
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+fn spawn(
+    name: String,
+    alarm: &Alarm,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let guard = alarm.guard(&name);
+    let body = move || {
+        let _guard = guard;
+        body();
+    };
     std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)
 }
 
@@ -418,4 +468,61 @@ fn join_within(thread: JoinHandle<()>, grace: Duration) {
 fn join(thread: JoinHandle<()>) {
     // A panic was told by the panic hook; the stop goes on.
     let _ = thread.join();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(data_dir: &Path, shards: usize) -> EngineConfig {
+        EngineConfig {
+            data_dir: Some(data_dir.to_owned()),
+            memory: 16 << 20,
+            shards,
+            io: ringtail_io::Choice::Auto,
+            open_files: 100,
+            hold_deleted: crate::HoldDeleted::default(),
+            mode: crate::Mode::Follow,
+        }
+    }
+
+    /// Waits for `expected`; threads take their time.
+    fn soon(engine: &Engine, expected: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let health = || engine.health().map_or_else(|why| why.to_string(), |()| "well".to_owned());
+        while health() != expected {
+            assert!(Instant::now() < deadline, "{} instead of {expected}", health());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Engine::start(config(folder.path(), 2), Vec::new()).expect("started");
+        soon(&engine, "well");
+        engine.links[1].tell(Message::Stop);
+        soon(&engine, "shard 1 has ended");
+        drop(engine);
+        let engine = Engine::start(config(folder.path(), 1), Vec::new()).expect("started");
+        let (orders, waker, _) = engine.scanner.as_ref().expect("runs");
+        orders.send(Order::Stop).expect("runs");
+        waker.wake();
+        soon(&engine, "scanner has ended");
+    }
+
+    #[test]
+    fn every_thread_goes_on_turning_while_there_is_nothing_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Engine::start(config(folder.path(), 1), Vec::new()).expect("started");
+        let turns = || {
+            let checkpointer = engine.checkpointer.as_ref().expect("positions are kept").turns();
+            [engine.activity.turns(0), engine.stats.scanner_turns.get(), checkpointer]
+        };
+        let (before, deadline) = (turns(), Instant::now() + Duration::from_secs(60));
+        while turns().iter().zip(before).any(|(now, before)| *now <= before) {
+            assert!(Instant::now() < deadline, "{:?} after {before:?}", turns());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }

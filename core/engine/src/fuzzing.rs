@@ -57,11 +57,11 @@ pub fn checkpoint(seed: u8, cut: Option<u64>, edits: &[(u64, u8)]) {
         next.pipelines.extend(changes.pipelines);
         states.push(next);
     }
-    // Not dropped, if it is to be as after a kill.
+    let killed = memory.bytes().clone();
+    drop(checkpoint);
     if seed.is_multiple_of(2) {
-        std::mem::forget(checkpoint)
-    } else {
-        drop(checkpoint)
+        // As a kill leaves it: not closed.
+        *memory.bytes() = killed;
     }
     memory.damage(cut, edits);
     match Checkpoint::open(memory.clone()) {

@@ -10,6 +10,7 @@
 //! Never here: what a backend is (an output is an `Outlet`), configuration text, the environment.
 
 mod activity;
+mod alarm;
 mod buffers;
 mod checkpoint;
 mod checkpointer;
@@ -21,6 +22,7 @@ mod following;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gz;
+mod health;
 mod maps;
 mod names;
 mod outbox;
@@ -40,4 +42,5 @@ mod watches;
 pub use checkpoint::CheckpointError;
 pub use config::{BatchLimits, EngineConfig, HoldDeleted, Mode, Pipeline, PipelineOutput};
 pub use engine::{Engine, StartError, StopReport};
+pub use health::Unhealthy;
 pub use stats::{EngineStats, LagSnapshot, LostReason, PipelineSnapshot};

@@ -255,6 +255,7 @@ impl Shard {
 
     /// One turn: takes what came in, submits what can be read, waits for at most `longest`, handles what happened.
     pub(crate) fn step(&mut self, longest: Duration) {
+        self.parts.activity.turn(self.parts.number);
         self.take_messages();
         if self.stopped {
             return;

@@ -65,6 +65,8 @@ pub(crate) struct Stats {
     pub(crate) lost: [Count; LostReason::ALL.len()],
     pub(crate) checkpoint_resets: Count,
     pub(crate) unreadable: Count,
+    /// Turns of the scanner's loop.
+    pub(crate) scanner_turns: Count,
     pipelines: Mutex<HashMap<Arc<str>, Arc<PipelineStats>>>,
     /// By shard.
     lag: Mutex<HashMap<usize, Lag>>,

@@ -6,18 +6,24 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use crate::file::{File, OsFile, stat_of};
 use crate::mounts;
+use crate::straight;
 
 /// File-system calls, any of which may block. Shared between threads.
 pub trait Fs: Send + Sync {
-    /// Opens a regular file for reading. Never blocks on a FIFO or a device: those are refused (`InvalidInput`).
+    /// Opens a regular file for reading, by a path without symlinks as [`Fs::canonical`] gives it: a symlink on the way or
+    /// at the end, put there since, is refused (`PermissionDenied`). FIFOs, sockets and devices are refused
+    /// (`InvalidInput`) without being opened.
     fn open(&self, path: &Path) -> io::Result<Arc<File>>;
 
     /// What lies at `path`, symlinks followed.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// The same, but of a symlink at the end of `path` itself.
+    fn lstat(&self, path: &Path) -> io::Result<Stat>;
 
     /// The entries of a directory, in no order, without `.` and `..`; names and kinds only.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
@@ -81,6 +87,10 @@ impl Fs for RealFs {
         where_it_is(path, |path| Ok(stat_of(&rustix::fs::stat(path)?)))
     }
 
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        where_it_is(path, |path| Ok(stat_of(&rustix::fs::lstat(path)?)))
+    }
+
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         where_it_is(path, read_dir)
     }
@@ -107,13 +117,8 @@ where
 
 /// Opens a regular file; its device where that is remote.
 fn open(path: &Path) -> io::Result<(OwnedFd, Option<u64>)> {
-    // NONBLOCK so that a FIFO without a writer, put where a log is expected, does not hold the opening.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = rustix::fs::open(path, flags, Mode::empty())?;
-    let Stat { kind, dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
-    if kind != Kind::File {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file: {kind:?}")));
-    }
+    let fd = straight::open(path)?;
+    let Stat { dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
     // On NONBLOCK files io_uring before 5.12 answers EAGAIN instead of waiting for the disk.
     rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
     let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);

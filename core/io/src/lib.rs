@@ -26,6 +26,7 @@ mod pread;
 mod seam;
 pub mod sim;
 mod storage;
+mod straight;
 mod uring;
 mod waker;
 mod watch;

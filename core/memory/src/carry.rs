@@ -1,7 +1,7 @@
 //! Carries: pooled buffers for what is unfinished between two reads.
 //!
-//! Limits: size classes from 512 bytes, each four times the one before; the budget bounds the sum of all
-//! buffers, pooled ones included.
+//! Limits: size classes from 512 bytes, each four times the one before, but for 4 and 8 MiB: while a carry grows, the
+//! smaller one is held too. The budget bounds the sum of all buffers, pooled ones included.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -11,7 +11,8 @@ use crate::budget::{Budget, Lease, Use};
 use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// Sizes of buffers, in bytes: 512 B to 8 MiB.
-const CLASSES: [usize; 8] = [512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10, 2 << 20, 8 << 20];
+const CLASSES: [usize; 9] =
+    [512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10, 2 << 20, 4 << 20, 8 << 20];
 
 /// No carry to be had: the budget is spent, or the size passes the largest class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,12 @@ impl CarryPool {
             None => self.0.allocate(class)?,
         };
         Ok(Carry { buffer: Some(buffer), class, len: 0, pool: self.0.clone() })
+    }
+
+    /// Whether a carry can grow to `capacity` bytes, with nothing else held but the one that it grows out of.
+    pub fn may_grow_to(&self, capacity: usize) -> bool {
+        let smaller = CLASSES.iter().rev().find(|size| **size < capacity).map_or(0, |size| *size);
+        self.take(smaller).is_ok_and(|_smaller| self.take(capacity).is_ok())
     }
 
     /// Frees all pooled buffers.
@@ -188,6 +195,18 @@ mod tests {
         drop(large);
         pool.trim();
         assert_eq!(budget.used(Use::Carries), 0);
+    }
+
+    /// An eighth of the budget is 8 MiB: an empty pool has that at once, but a carry of 2 MiB would not grow to it.
+    #[test]
+    fn a_carry_that_may_grow_does() {
+        let pool = CarryPool::new(&Budget::new(64 << 20));
+        assert!(pool.may_grow_to(4 << 20) && !pool.may_grow_to(8 << 20));
+        let mut carry = pool.take(0).expect("carry");
+        for _ in 0..(4 << 20) / 4096 {
+            carry.push(&[7; 4096]).expect("it may grow");
+        }
+        assert_eq!(carry.len(), 4 << 20);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use memchr::memchr;
 use ringtail_memory::{CarryPool, Exhausted};
-use ringtail_record::{Flags, Position, Stream};
+use ringtail_record::{Position, Stream};
 
 use crate::cut::Cut;
 use crate::format::{self, Format, Input};
-use crate::join::Joins;
+use crate::join::{AtLimit, Joins};
 use crate::pass::Pass;
 use crate::table::Table;
 use crate::time::Timestamps;
@@ -44,6 +44,8 @@ pub struct Decoder {
     pub(crate) clock: Timestamps,
     pub(crate) joins: Joins,
     pub(crate) cut: Option<Cut>,
+    /// The bytes before are a hole, which may go on.
+    pub(crate) in_hole: bool,
     /// Where to go back to, since a carry was missing.
     stuck: Option<Position>,
 }
@@ -60,8 +62,9 @@ impl Decoder {
             limits,
             carries,
             clock: Timestamps::new(),
-            joins: Joins::new(limits.max_record),
+            joins: Joins::new(limits.max_record, AtLimit::Deliver),
             cut: None,
+            in_hole: false,
             stuck: None,
         }
     }
@@ -123,6 +126,9 @@ impl Decoder {
     /// nothing but its newline, which is delivered. What stands in a CRI or docker file and cannot be the beginning of such a line is delivered after [`LineEnd::EndOfFile`] as it is, marked
     /// [`Flags::MALFORMED`] and [`Flags::PARTIAL`]. The same holds for an over-long line.
     ///
+    /// [`Flags::PARTIAL`]: ringtail_record::Flags::PARTIAL
+    /// [`Flags::MALFORMED`]: ringtail_record::Flags::MALFORMED
+    ///
     /// # Errors
     /// As [`decode`](Self::decode): an over-long line could not be joined to its record.
     pub fn flush_line(
@@ -141,10 +147,13 @@ impl Decoder {
         done.map_err(|begin| self.stick(begin))
     }
 
-    /// Delivers the open record of `stream` marked [`Flags::PARTIAL`]. Returns the position behind its last part, to
-    /// which the `end` of the record refers: it may lie in an earlier file. Nothing when nothing is open.
+    /// Delivers the open record of `stream` marked [`Flags::PARTIAL`]; what comes next is a record of its own. Returns the
+    /// position behind its last part, to which the `end` of the record refers: it may lie in an earlier file. Nothing when
+    /// nothing is open.
+    ///
+    /// [`Flags::PARTIAL`]: ringtail_record::Flags::PARTIAL
     pub fn flush_partial(&mut self, stream: Stream, table: &mut Table) -> Option<Position> {
-        self.joins.deliver(stream, Flags::PARTIAL, table)
+        self.joins.flush(stream, table)
     }
 
     /// Where the open record of `stream` begins: the position from which a resume must read to get it whole. An
@@ -158,6 +167,7 @@ impl Decoder {
     pub fn forget(&mut self) -> Option<Position> {
         let positions = [self.stuck.take(), self.cut_begin(), self.joins.forget()];
         self.cut = None;
+        self.in_hole = false;
         positions.into_iter().flatten().min()
     }
 
@@ -177,6 +187,7 @@ impl Decoder {
         if self.generation != generation && self.input == Input::Auto && self.format == Some(Format::Raw) {
             self.format = None;
         }
+        self.in_hole &= self.generation == generation;
         self.generation = generation;
     }
 }

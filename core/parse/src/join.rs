@@ -2,7 +2,7 @@
 //!
 //! A record that begins in a chunk stays there, and its next part is moved up to it when it stands in the next line:
 //! usually a long line comes in parts that follow each other. Where something lies between, or the chunk ends, the text goes
-//! to a carry. What passes `max_record` is left out; the record waits for its end all the same.
+//! to a carry. A record that passes `max_record` is delivered at once, and its other parts are skipped up to its end.
 
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_record::{Flags, Position, Stream};
@@ -34,10 +34,25 @@ pub(crate) struct Span {
     pub(crate) len: usize,
 }
 
+/// What becomes of a record that passes `max_record`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtLimit {
+    /// It is delivered at once: nothing is held back by one that never ends.
+    Deliver,
+    /// It waits for its end, as its parts' owner was told: that one keeps no positions.
+    Wait,
+}
+
 /// The open records of one view, one a stream at most.
 pub(crate) struct Joins {
     max_record: usize,
+    at_limit: AtLimit,
     open: [Option<Open>; Stream::ALL.len()],
+    /// The stream is in the middle of a record that was delivered.
+    skipping: [bool; Stream::ALL.len()],
+    /// Lines of the stream that end up to here are done with, though the reader may go back behind it: the beginning
+    /// of their record could not be known then.
+    done: [Option<Position>; Stream::ALL.len()],
 }
 
 struct Open {
@@ -61,14 +76,23 @@ enum Text {
 }
 
 impl Joins {
-    pub(crate) fn new(max_record: usize) -> Self {
-        Joins { max_record, open: [const { None }; 3] }
+    pub(crate) fn new(max_record: usize, at_limit: AtLimit) -> Self {
+        Joins { max_record, at_limit, open: [const { None }; 3], skipping: [false; 3], done: [None; 3] }
     }
 
-    /// Whether a record of `stream` is open.
+    /// Whether a record of `stream` is open, or its rest skipped.
     #[inline]
     pub(crate) fn is_open(&self, stream: Stream) -> bool {
-        self.open[stream.index()].is_some()
+        let stream = stream.index();
+        self.open[stream].is_some() || self.skipping[stream] || self.done[stream].is_some()
+    }
+
+    /// Forgets what lies before `oldest`: the reader will not go back behind that.
+    pub(crate) fn settle(&mut self, oldest: Position) {
+        let oldest = self.open.iter().flatten().map(|open| open.begin).chain([oldest]).min();
+        for (done, skipping) in self.done.iter_mut().zip(self.skipping) {
+            *done = done.filter(|done| skipping || Some(*done) > oldest);
+        }
     }
 
     /// Where the open record of `stream` begins.
@@ -90,6 +114,9 @@ impl Joins {
         carries: &CarryPool,
         table: &mut Table,
     ) -> Result<(), Exhausted> {
+        if self.skip(&part, span, table) {
+            return Ok(());
+        }
         let next = span.here.1;
         match &mut self.open[part.stream.index()] {
             Some(open) => {
@@ -102,7 +129,7 @@ impl Joins {
                 *slot = Some(Open::new(&part, span, len, Text::Here { off: part.off, len, next }));
             }
         }
-        self.end_if_whole(part, table);
+        self.end_if_due(part, table);
         Ok(())
     }
 
@@ -114,6 +141,9 @@ impl Joins {
         mut carry: Carry,
         table: &mut Table,
     ) -> Result<(), Exhausted> {
+        if self.skip(&part, span, table) {
+            return Ok(());
+        }
         match &mut self.open[part.stream.index()] {
             Some(open) => {
                 let len = part.len.min(self.max_record - open.text.len());
@@ -127,7 +157,7 @@ impl Joins {
                 *slot = Some(Open::new(&part, span, len, Text::Carried(carry)));
             }
         }
-        self.end_if_whole(part, table);
+        self.end_if_due(part, table);
         Ok(())
     }
 
@@ -152,10 +182,36 @@ impl Joins {
         Some(open.end)
     }
 
-    fn end_if_whole(&mut self, part: Part, table: &mut Table) {
-        if part.whole {
-            self.deliver(part.stream, Flags::NONE, table);
+    /// Delivers the open record of `stream` marked as partial; what comes next is a record of its own.
+    pub(crate) fn flush(&mut self, stream: Stream, table: &mut Table) -> Option<Position> {
+        self.skipping[stream.index()] = false;
+        self.deliver(stream, Flags::PARTIAL, table)
+    }
+
+    /// Ends a record with its last part, or when it has passed the limit.
+    fn end_if_due(&mut self, part: Part, table: &mut Table) {
+        let stream = part.stream.index();
+        let is_full = self.open[stream].as_ref().is_some_and(|open| open.lost > 0);
+        if part.whole || (is_full && self.at_limit == AtLimit::Deliver) {
+            let end = self.deliver(part.stream, Flags::NONE, table);
+            if !part.whole {
+                (self.skipping[stream], self.done[stream]) = (true, end);
+            }
         }
+    }
+
+    /// Whether `part` belongs to a record that was delivered before it: it is left out and counted, once.
+    fn skip(&mut self, part: &Part, span: Span, table: &mut Table) -> bool {
+        let stream = part.stream.index();
+        if self.done[stream].is_some_and(|done| span.end <= done) {
+            return true;
+        }
+        if !self.skipping[stream] {
+            return false;
+        }
+        table.lost_record_bytes += if part.len > 0 { span.len as u64 } else { 0 };
+        (self.skipping[stream], self.done[stream]) = (!part.whole, Some(span.end));
+        true
     }
 }
 

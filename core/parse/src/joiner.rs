@@ -4,7 +4,7 @@ use ringtail_memory::{CarryPool, Exhausted};
 use ringtail_record::{Flags, Position, Stream};
 
 use crate::decoder::LARGEST_LIMIT;
-use crate::join::{Joins, Part, Span};
+use crate::join::{AtLimit, Joins, Part, Span};
 use crate::table::Table;
 
 /// The open records of one file, one a stream at most. Limits: as [`Limits::max_record`](crate::Limits::max_record).
@@ -32,7 +32,7 @@ impl Joiner {
     /// Nothing is open yet.
     pub fn new(max_record: usize, carries: CarryPool) -> Self {
         let max_record = max_record.clamp(1, LARGEST_LIMIT);
-        Joiner { joins: Joins::new(max_record), carries, max_record, table: Table::default() }
+        Joiner { joins: Joins::new(max_record, AtLimit::Wait), carries, max_record, table: Table::default() }
     }
 
     /// Adds a part of `stream`; the record, where the part ends it.

@@ -19,9 +19,13 @@
 //! | docker json-file line | `log`, unescaped, without the newline that ends it | the line's, [`Stream::None`] where omitted | the line's |
 //! | raw line | the line without its newline, and without one carriage return before that | [`Stream::None`] | `now_ns` |
 //! | a line that is not in its file's format | the line without its newline, unchanged, marked [`Flags::MALFORMED`] | [`Stream::None`] | `now_ns` |
+//! | a blank line of a CRI or docker file | nothing; it counts as malformed. No runtime writes one, a crash of the node may leave one | | |
+//! | NUL bytes before a line: a hole | nothing; it counts as one malformed line. Of a raw file 4096 or more | | |
 //!
 //! A CRI line tagged `P`, and a docker line whose `log` does not end in a newline, is a *part*: the parts of a stream
-//! are joined up to and with the first line that is none. The record has the time of its first part.
+//! are joined up to and with the first line that is none. The record has the time of its first part. One that passes
+//! `max_record` is delivered at once, and the rest of its parts is skipped: an endless run of parts holds nothing back. A
+//! resume in the middle of them delivers what is left as a record of its own.
 //!
 //! [`Stream::None`]: ringtail_record::Stream::None
 //! [`Flags::MALFORMED`]: ringtail_record::Flags::MALFORMED
@@ -32,6 +36,7 @@ mod decoder;
 mod docker;
 mod escape;
 mod format;
+mod hole;
 mod join;
 mod joiner;
 mod pass;

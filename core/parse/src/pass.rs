@@ -12,7 +12,7 @@ use crate::decoder::Decoder;
 use crate::format::{self, Format};
 use crate::join::{Part, Span};
 use crate::table::{Home, Table};
-use crate::{cri, docker};
+use crate::{cri, docker, hole};
 
 /// The beginning of the line for which there was no carry.
 pub(crate) type Stuck = Position;
@@ -29,8 +29,12 @@ pub(crate) struct Pass<'a> {
 impl Pass<'_> {
     /// Decodes all lines; returns how many bytes were consumed.
     pub(crate) fn run(&mut self) -> Result<usize, Stuck> {
+        let cut = self.decoder.cut.as_ref().map(|cut| cut.begin);
+        self.decoder.joins.settle(cut.unwrap_or(self.at));
         let begin = self.end_of_cut()?;
+        let begin = self.end_of_hole(begin);
         let end = self.lines(begin)?;
+        let end = self.skip_last_hole(end);
         let consumed = self.cut_rest(end)?;
         let decoder = &mut *self.decoder;
         decoder.joins.leave(self.chunk, &decoder.carries).map_err(|Exhausted| self.position(end))?;
@@ -55,6 +59,8 @@ impl Pass<'_> {
             && let Some(len) = memchr(b'\n', &self.chunk[begin..])
         {
             let line = &self.chunk[begin..begin + len];
+            let line = &line[hole::nuls(line)..];
+            let len = line.len();
             let found = if len <= decoder.limits.max_line {
                 format::of_line(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?
             } else {
@@ -97,6 +103,7 @@ impl Pass<'_> {
 
     #[inline(never)]
     fn cri_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let begin = self.skip_hole(begin, end);
         let (kept, flags) = self.cut_line(begin, end);
         match cri::header(&mut self.decoder.clock, &self.chunk[begin..kept]) {
             Some(header) => {
@@ -105,7 +112,9 @@ impl Pass<'_> {
                 self.add(Part { time_ns, stream, flags, whole, off, len }, begin, end)
             }
             None => {
-                self.malformed(begin, kept, end, flags);
+                if !self.skip_blank(begin, end) {
+                    self.malformed(begin, kept, end, flags);
+                }
                 Ok(())
             }
         }
@@ -127,10 +136,10 @@ impl Pass<'_> {
 
     #[inline]
     fn docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
-        if !self.docker_message(begin, end)? {
-            self.malformed(begin, end, end, Flags::NONE);
+        match self.docker_message(begin, end)? {
+            true => Ok(()),
+            false => self.strange_docker_line(begin, end),
         }
-        Ok(())
     }
 
     /// Adds what the line `begin..end` says; false when it is not a legal docker line.
@@ -149,9 +158,20 @@ impl Pass<'_> {
         Ok(true)
     }
 
+    #[cold]
+    fn strange_docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let behind = self.skip_hole(begin, end);
+        let known = behind > begin && self.docker_message(behind, end)?;
+        if !known && !self.skip_blank(behind, end) {
+            self.malformed(behind, end, end, Flags::NONE);
+        }
+        Ok(())
+    }
+
     /// A docker line over `max_line` or `max_record`.
     #[cold]
     fn long_docker_line(&mut self, begin: usize, end: usize) -> Result<(), Stuck> {
+        let begin = self.skip_hole(begin, end);
         let (kept, flags) = self.cut_line(begin, end);
         if kept == end {
             return self.docker_line(begin, end);
@@ -167,6 +187,8 @@ impl Pass<'_> {
         let longest = self.longest();
         while let Some(len) = memchr(b'\n', &self.chunk[begin..]) {
             let end = begin + len;
+            begin = self.skip_hole(begin, end);
+            let len = end - begin;
             let carriage_return = usize::from(self.chunk[begin..end].last() == Some(&b'\r'));
             if len > longest {
                 let (kept, flags) = self.cut_line(begin, end);

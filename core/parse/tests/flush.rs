@@ -106,7 +106,7 @@ fn a_docker_line_that_lacks_only_its_newline_is_whole() {
 /// It is malformed whatever may follow: nothing is gained by keeping it back.
 #[test]
 fn what_cannot_be_half_a_line_of_its_file_is_delivered_at_the_end_as_malformed() {
-    for (format, half) in [(Format::Cri, &b"runtime panic"[..]), (Format::DockerJson, b"\0\0")] {
+    for (format, half) in [(Format::Cri, &b"runtime panic"[..]), (Format::DockerJson, b"[1]")] {
         let mut test = test(Input::Fixed(format));
         assert_eq!(test.flush(half, at(0, 0), LineEnd::Timeout), (0, vec![]));
         let flags = Flags::PARTIAL | Flags::MALFORMED;

@@ -50,6 +50,12 @@ fn garbage() -> impl Strategy<Value = Line> {
     .prop_map(Line::Garbage)
 }
 
+/// Now and then behind NUL bytes that nobody wrote.
+fn maybe_holed(line: impl Strategy<Value = Line>) -> impl Strategy<Value = Line> {
+    let nuls = prop_oneof![20 => Just(0usize), 1 => 1..300usize];
+    (nuls, line).prop_map(|(nuls, line)| if nuls == 0 { line } else { Line::Holed(nuls, Box::new(line)) })
+}
+
 fn cri() -> impl Strategy<Value = Line> {
     let tags = prop_oneof![3 => Just("P"), 3 => Just("F"), 1 => Just("F:x"), 1 => Just("P:x:y")];
     let line = (time(), stream(), tags, message()).prop_map(|((text, time_ns), stream, tags, message)| {
@@ -62,7 +68,7 @@ fn cri() -> impl Strategy<Value = Line> {
             whole: tags.starts_with('F'),
         }
     });
-    prop_oneof![9 => line, 1 => garbage()]
+    prop_oneof![9 => maybe_holed(line), 1 => garbage()]
 }
 
 /// A character as a JSON writer may write it.
@@ -120,7 +126,7 @@ fn docker() -> impl Strategy<Value = Line> {
             Line::Message { head: head.into(), units, tail: tail.into(), stream, time_ns, whole }
         },
     );
-    prop_oneof![9 => line, 1 => garbage()]
+    prop_oneof![9 => maybe_holed(line), 1 => garbage()]
 }
 
 /// Files of one lineage; the last line of one may lack its newline.

@@ -22,6 +22,7 @@ mod gz;
 mod head;
 mod identity;
 mod lineage;
+mod links;
 mod listing;
 mod look;
 mod maps;

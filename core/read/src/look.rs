@@ -147,7 +147,8 @@ impl Look<'_> {
         *self.stats += 1;
         let known = tracked.files.iter().find(|known| *known.path == *path);
         let path = known.map_or_else(|| path.into(), |known| known.path.clone());
-        match self.fs.stat(&path) {
+        // A symlink is none of the lineage's files: its path has none, and rotated files are no links.
+        match self.fs.lstat(&path) {
             Ok(stat) if stat.kind == Kind::File => {
                 Ok(Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat }))
             }

@@ -10,6 +10,7 @@
 //! Hard links within one lineage are one file; two lineages that are linked are two.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use ringtail_io::{Clock, Fs};
 
 use crate::dirs::Dirs;
 use crate::identity::{Claim, FileRecord, Identity};
+use crate::links::{LinkRefused, is_pod_log};
 use crate::listing::{FileSpec, Listing};
 use crate::look::Look;
 use crate::maps::HashMap;
@@ -30,6 +32,9 @@ use crate::survey::Surveys;
 use crate::tracked::Tracked;
 use crate::walk::{Match, Trouble, Walk};
 
+/// Where kubelet keeps the logs, where nobody chose another place.
+const PODS: &str = "/var/log/pods";
+
 /// Something that a scan could not look at. Told when it begins or changes, not with each scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanError {
@@ -37,6 +42,21 @@ pub struct ScanError {
     pub path: Arc<Path>,
     /// Why. `QuotaExceeded`: more paths match than are followed.
     pub kind: ErrorKind,
+    /// It is a symlink that is not followed, and leads here.
+    pub leads_to: Option<Arc<Path>>,
+}
+
+impl fmt::Display for ScanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.leads_to {
+            None => write!(f, "{}", self.kind),
+            Some(to) => write!(
+                f,
+                "a symlink that leads out, to {}, is not followed; if that is a log, name it in `paths` too",
+                to.display()
+            ),
+        }
+    }
 }
 
 /// What the last scan cost.
@@ -263,7 +283,7 @@ impl Scanner {
         let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::default();
         let mut matches: Vec<(Arc<Path>, Match)> =
             self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
-        matches.sort_unstable_by(|a, b| rank(&a.0).cmp(&rank(&b.0)));
+        matches.sort_unstable_by(|a, b| rank(&a.0, &a.1).cmp(&rank(&b.0, &b.1)));
         for (path, found) in matches {
             let (key, shown) = match self.fold(path, &found) {
                 Ok(folded) => folded,
@@ -365,7 +385,8 @@ impl Scanner {
         for (path, error) in troubles {
             let kind = error.kind();
             if self.errors.get(&path) != Some(&kind) && present.get(&path) != Some(&kind) {
-                self.new_errors.push(ScanError { path: path.clone(), kind });
+                let leads_to = LinkRefused::of(&error).map(|refused| refused.leads_to.clone());
+                self.new_errors.push(ScanError { path: path.clone(), kind, leads_to });
             }
             present.insert(path, kind);
         }
@@ -406,23 +427,11 @@ fn look_at(
     refresh(tracked, dirs, look);
 }
 
-/// Which of several paths to a file is shown: the smallest of these. Bases before rotated files.
-fn rank(path: &Path) -> (bool, bool, &Path) {
+/// Which of several paths to a file is shown: the smallest of these. What tells the pod, bases before rotated files, and
+/// kubelet's usual place before others. Then a link before what it leads to, since it was made to say more; but what tells the
+/// pod without being a link is not made by a container that wants its neighbour's records to bear another name.
+fn rank<'a>(path: &'a Path, found: &Match) -> (bool, bool, bool, bool, &'a Path) {
     let rotated = path.file_name().is_some_and(|name| sibling(bytes(name)).is_some());
-    (!is_pod_log(path), rotated, path)
-}
-
-/// Whether a path has the form that tells the pod, `<namespace>_<pod>_<uid>/<container>/<restart>.log`: wherever kubelet
-/// keeps its logs, and wherever the node's root is mounted.
-fn is_pod_log(path: &Path) -> bool {
-    let mut parts = path.iter().rev().map(bytes);
-    let (Some(file), Some(_container), Some(pod)) = (parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    let digits = file.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let names = pod.split(|byte| *byte == b'_');
-    digits > 0
-        && file[digits..].starts_with(b".log")
-        && names.clone().count() == 3
-        && names.clone().all(|name| !name.is_empty())
+    let (tells_pod, is_link) = (is_pod_log(path), *path != *found.real);
+    (!tells_pod, rotated, !path.starts_with(PODS), is_link == tells_pod, path)
 }

@@ -3,8 +3,15 @@
 //! Each directory on the way is a node with the places that patterns have reached there. A node is worked out again only
 //! when its directory changed. Directories that only literal names lead through are not listed at all.
 //!
+//! **Symlinks.** The directories before a pattern's first wildcard, or before its last name, are the operator's: links there
+//! are followed anywhere. Behind them whoever runs in a container may have made a link: it is followed when it leads to below the
+//! directory that it stands in, to a file that some pattern names by its own path, or to a file with the form of a
+//! runtime's log ([`crate::links`]). What leads elsewhere is refused and told. What is opened later is the path without
+//! symlinks that was judged here, and only if it has none by then.
+//!
 //! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
-//! matched paths.
+//! matched paths,
+//! [`MAX_REFUSED`] refused links that are told.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,6 +21,7 @@ use std::sync::Arc;
 use ringtail_io::{Kind, Stat};
 
 use crate::dirs::Dirs;
+use crate::links::{LinkRefused, is_runtime_log};
 use crate::maps::HashMap;
 use crate::patterns::{Component, Patterns};
 
@@ -22,6 +30,9 @@ const MAX_DEPTH: usize = 128;
 
 /// How many paths may match, over all patterns.
 pub(crate) const MAX_ENTRIES: usize = 1 << 18;
+
+/// How many refused links are told.
+const MAX_REFUSED: usize = 1024;
 
 /// How far a pattern was followed: its index, and which component comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +80,8 @@ pub(crate) struct Walk {
     version: u64,
     /// More paths match than the limit allows.
     overflow: bool,
+    /// Links that are not followed, and where they lead.
+    refused: HashMap<Arc<Path>, Arc<Path>>,
 }
 
 /// Something in the way of a walk.
@@ -110,6 +123,7 @@ impl Walk {
         let places = self.close(places.collect());
         self.visit(vec![(root, places.into(), Arc::default())], true, dirs, troubles);
         self.check_links(dirs);
+        troubles.extend(self.refused.iter().map(|(path, to)| (path.clone(), LinkRefused::error(to))));
     }
 
     /// Looks at one directory, by its path without symlinks, and at what is new below.
@@ -173,10 +187,15 @@ impl Walk {
         {
             return Ok(self.below(node));
         }
-        let real = match known {
+        let real: Arc<Path> = match known {
             Some(node) => node.real.clone(),
             None => dirs.fs.canonical(path)?.into(),
         };
+        if !self.may_enter(path, &places, &real) {
+            self.forget(path);
+            self.refuse(path, &real);
+            return Ok(Vec::new());
+        }
         let mut chain = (**above).clone();
         chain.push(id);
         let node = Node {
@@ -212,6 +231,7 @@ impl Walk {
     ) -> Vec<Todo> {
         let mut below = Vec::new();
         node.expects = lists;
+        self.refused.retain(|refused, _| refused.parent() != Some(path));
         let names: Vec<(OsString, Kind)> = match lists.then(|| dirs.look(path)) {
             Some(Ok(dir)) => dir.entries.iter().map(|entry| (entry.name.clone(), entry.kind)).collect(),
             Some(Err(_)) => Vec::new(),
@@ -310,6 +330,10 @@ impl Walk {
         if specs.is_empty() {
             return Ok(false);
         }
+        if !real.starts_with(&node.real) && !self.may_lead_to(&real) {
+            self.refuse(path, &real);
+            return Ok(false);
+        }
         let found = Match { specs, real, link };
         if self.matches.get(path) != Some(&found) {
             if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
@@ -324,19 +348,67 @@ impl Walk {
 
     /// Resolves the symlinks anew that lead to another file than they did.
     fn check_links(&mut self, dirs: &Dirs) {
-        for (path, found) in &mut self.matches {
-            let Some(link) = &mut found.link else { continue };
+        let mut changed = Vec::new();
+        for (path, found) in &self.matches {
+            let Some(link) = found.link else { continue };
             // A link that leads nowhere for the moment keeps its place: kubelet's do between rename and reopen.
             let Ok(stat) = dirs.fs.stat(path) else { continue };
-            if *link == (stat.dev, stat.ino) {
-                continue;
+            if link != (stat.dev, stat.ino)
+                && let Ok(real) = dirs.fs.canonical(path)
+            {
+                changed.push((path.clone(), (stat.dev, stat.ino), Arc::from(real)));
             }
-            let Ok(real) = dirs.fs.canonical(path) else { continue };
-            *link = (stat.dev, stat.ino);
-            if *real != *found.real {
-                found.real = real.into();
-                self.version += 1;
-            }
+        }
+        for (path, link, real) in changed {
+            self.lead_to(&path, link, real);
+        }
+    }
+
+    /// A matched link leads elsewhere by now.
+    fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>) {
+        let dir = path.parent().and_then(|dir| self.nodes.get(dir)).map(|node| node.real.clone());
+        if !dir.is_some_and(|dir| real.starts_with(&*dir)) && !self.may_lead_to(&real) {
+            self.version += u64::from(self.matches.remove(path).is_some());
+            return self.refuse(path, &real);
+        }
+        if let Some(found) = self.matches.get_mut(path) {
+            self.version += u64::from(found.real != real);
+            (found.link, found.real) = (Some(link), real);
+        }
+    }
+
+    /// Whether a directory may be entered under this path: the operator names it, or it lies below the one above.
+    fn may_enter(&self, path: &Path, places: &[Place], real: &Path) -> bool {
+        // A `**` is left where it is while it stands for more and more directories.
+        let depth = path.iter().skip(1).count();
+        let named = |place: &Place| {
+            let components = &self.patterns.patterns[place.pattern].components;
+            let literal = |component: &Component| matches!(component, Component::Literal(_));
+            place.component == depth && depth < components.len() && components[..depth].iter().all(literal)
+        };
+        let above = path.parent().and_then(|above| self.nodes.get(above));
+        places.iter().any(named) || above.is_none_or(|above| real.starts_with(&above.real))
+    }
+
+    /// Whether a link may lead to this file, wherever it stands.
+    fn may_lead_to(&self, real: &Path) -> bool {
+        is_runtime_log(real) || self.names(real)
+    }
+
+    /// Whether a pattern names this path itself.
+    fn names(&self, path: &Path) -> bool {
+        let start = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
+        let (mut places, mut specs) = (self.close(start.collect()), Vec::new());
+        for name in path.iter().skip(1) {
+            (specs, places) = self.follow(&places, name);
+        }
+        !specs.is_empty()
+    }
+
+    /// Leaves a link out; it is told.
+    fn refuse(&mut self, path: &Arc<Path>, real: &Arc<Path>) {
+        if self.refused.len() < MAX_REFUSED || self.refused.contains_key(path) {
+            self.refused.insert(path.clone(), real.clone());
         }
     }
 
@@ -426,6 +498,7 @@ impl Walk {
 
     /// Drops a directory and all below it.
     fn forget(&mut self, path: &Arc<Path>) {
+        self.refused.retain(|refused, _| !refused.starts_with(path));
         let mut todo = vec![path.clone()];
         while let Some(path) = todo.pop() {
             let Some(node) = self.take(&path) else { continue };

@@ -160,6 +160,10 @@ impl Fs for Failing {
         self.fs.stat(path)
     }
 
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.lstat(path)
+    }
+
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.check(path)?;
         self.fs.read_dir(path)
@@ -214,6 +218,10 @@ impl Fs for Hiding {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         self.fs.stat(path)
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.lstat(path)
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {

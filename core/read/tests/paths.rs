@@ -149,10 +149,10 @@ fn symlinks_lead_to_the_real_file_which_is_read_once() {
     follower.look();
     assert_eq!(follower.log().read, b"one\ntwo\n");
     // A link that is made before what it leads to.
-    symlink(root.join("later"), root.join("containers/later.log")).expect("link");
+    symlink("below/later", root.join("containers/later.log")).expect("link");
     follower.look();
-    write(&root.join("later"), "three\n");
-    assert_eq!(names(&root, &follower.look()), ["later"]);
+    write(&root.join("containers/below/later"), "three\n");
+    assert_eq!(names(&root, &follower.look()), ["containers/below/later"]);
 }
 
 /// Kubelet's logs lie below another root than usual: the path that tells the pod is shown nevertheless, for static pods

@@ -237,6 +237,36 @@ static void outlived(void) {
     CHECK(bytes > 0);
 }
 
+/* A defect in a thread of the library: the descriptor becomes readable, next says so, and another collector goes on. */
+static void defect(void) {
+    append(path_of(directory, "defect.log"), "one\n");
+    ringtail_collector_t *made = running();
+    ringtail_collector_t *other = running();
+    ringtail_batch_view_t view = RINGTAIL_INIT(ringtail_batch_view_t);
+    ringtail_error_t *error = NULL;
+    EXPECT(RINGTAIL_AGAIN, ringtail_collector_failure(made, &error));
+    EXPECT(RINGTAIL_OK, ringtail_test_panic_in_thread(made));
+    append(path_of(directory, "defect.log"), "two\n");
+    ringtail_status_t status = RINGTAIL_OK;
+    while (status >= 0 && status != RINGTAIL_END) {
+        EXPECT(RINGTAIL_OK, ringtail_collector_wait(made, 60000));
+        status = ringtail_collector_next(made, NULL, &view);
+        if (status == RINGTAIL_OK) {
+            ringtail_batch_free(view.batch);
+        }
+    }
+    EXPECT(RINGTAIL_EPANIC, status);
+    EXPECT(RINGTAIL_OK, ringtail_collector_failure(made, &error));
+    CHECK(strstr(ringtail_error_message(error, NULL), "rt-shard-0") != NULL);
+    CHECK(strstr(ringtail_error_message(error, NULL), "ringtail_test_panic_in_thread") != NULL);
+    ringtail_error_free(error);
+    next(other, NULL, &view);
+    CHECK(view.record_count > 0);
+    ringtail_batch_free(view.batch);
+    ringtail_collector_free(made);
+    ringtail_collector_free(other);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     directory = argv[1];
@@ -249,6 +279,7 @@ int main(int argc, char **argv) {
     freed_while_waited_for();
     forked();
     outlived();
+    defect();
     EXPECT(RINGTAIL_EPANIC, ringtail_test_panic());
     return 0;
 }

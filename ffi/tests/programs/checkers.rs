@@ -8,7 +8,7 @@ use crate::backend;
 use crate::build::{Linkage, Program, run};
 
 /// Says that something cannot be checked here: see scripts/test.
-fn not_run(what: &str) {
+pub(crate) fn not_run(what: &str) {
     if let Some(file) = std::env::var_os("RINGTAIL_NOT_RUN") {
         let file = OpenOptions::new().append(true).create(true).open(file);
         file.and_then(|mut file| writeln!(file, "{what}")).expect("the list of what was not run");

@@ -2,9 +2,11 @@
 //!
 //! A program prints what went wrong and ends with 1; it gets a directory of its own as its first argument.
 
+mod ages;
 mod artifacts;
 mod build;
 mod checkers;
+mod installed;
 mod kills;
 
 use build::{Linkage, Program};

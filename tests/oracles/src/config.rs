@@ -42,13 +42,13 @@ fn check_problems(text: &str, problems: &[Problem]) {
 
 fn build(Loaded { config, path_places, .. }: &Loaded) {
     for (pipeline, places) in config.pipelines.iter().zip(path_places) {
-        assert_eq!(pipeline.paths.len(), places.len(), "{}: a path without its place", pipeline.name);
+        assert_eq!(pipeline.origin.paths.len(), places.len(), "{}: a path without its place", pipeline.name);
         assert!(pipeline.to.iter().all(|to| config.outputs.iter().any(|output| output.name == *to)));
     }
     let spec = |pipeline: &config::Pipeline| FileSpec {
-        paths: pipeline.paths.clone(),
-        exclude: pipeline.exclude.clone(),
-        ignore_older: pipeline.ignore_older,
+        paths: pipeline.origin.paths.clone(),
+        exclude: pipeline.origin.exclude.clone(),
+        ignore_older: pipeline.origin.ignore_older,
         ..FileSpec::default()
     };
     let specs: Vec<FileSpec> = config.pipelines.iter().map(spec).collect();

@@ -47,10 +47,10 @@ fn payloads(config: &Config, output: &Output) -> Option<Shortage> {
     Some(Shortage { section: "outputs", name: name.clone(), message })
 }
 
-/// A record that is being joined lies in one carry.
+/// A record that is being joined lies in one carry, which grows.
 fn carries(config: &Config, pipeline: &Pipeline) -> Option<Shortage> {
     let Pipeline { name, origin: Origin { limits, .. }, .. } = pipeline;
-    let fits = |memory: usize| CarryPool::new(&Budget::new(memory)).take(limits.max_record).is_ok();
+    let fits = |memory: usize| CarryPool::new(&Budget::new(memory)).may_grow_to(limits.max_record);
     if fits(config.memory) {
         return None;
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::Finding;
 use crate::config::{Config, Output, Pipeline};
+use crate::matches;
 use crate::no_config;
 
 /// How long an output may take to accept a connection, for each of its addresses.
@@ -35,6 +36,8 @@ pub(super) fn usual() -> Vec<Finding> {
 pub(super) fn configured(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = config.data_dir.iter().map(|dir| data_dir(dir)).collect();
     findings.extend(config.pipelines.iter().flat_map(pipeline));
+    let matches = matches::look(&config.pipelines).unwrap_or_default();
+    findings.extend(matches.errors.into_iter().map(unreadable));
     findings.extend(config.outputs.iter().map(output));
     findings
 }
@@ -73,6 +76,12 @@ fn pipeline(pipeline: &Pipeline) -> Vec<Finding> {
         }
     };
     pipeline.origin.paths.iter().map(look).collect()
+}
+
+/// Something that a pattern matches and that is not read.
+fn unreadable(error: String) -> Finding {
+    let remedy = "grant CAP_DAC_READ_SEARCH where the rights are missing; name a symlink's target in `paths` to follow it";
+    Finding::warn("logs", error, remedy)
 }
 
 /// The directories before the first wildcard, or the whole path where there is none.

@@ -40,7 +40,7 @@ fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     let output = done(&["collect", &missing, &good, &glob, "/dev/null"]);
     assert_eq!((text(&output.stdout).lines().count(), output.status.code()), (1, Some(1)));
     let told = text(&output.stderr);
-    for part in [&*missing, &*glob, "/dev/null", "nothing matches", "neither a file nor a directory"] {
+    for part in [&*missing, &*glob, "/dev/null", "nothing matches", "not a regular file"] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -53,7 +53,7 @@ impl Fs for SimFs {
     fn open(&self, path: &Path) -> io::Result<Arc<File>> {
         let chance = self.0.state().faults.open_error;
         let (node, incarnation) = self.call("open", path, (chance, &OPEN_ERRORS), |state| {
-            let node = state.disk.walk(path, true)?.found()?;
+            let node = state.disk.walk_straight(path)?;
             let kind = state.disk.stat(node)?.kind;
             if kind != Kind::File {
                 let reason = format!("not a regular file: {kind:?}");
@@ -69,6 +69,13 @@ impl Fs for SimFs {
         let chance = self.0.state().faults.stat_error;
         self.call("stat", path, (chance, &STAT_ERRORS), |state| {
             state.disk.stat(state.disk.walk(path, true)?.found()?)
+        })
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        let chance = self.0.state().faults.stat_error;
+        self.call("lstat", path, (chance, &STAT_ERRORS), |state| {
+            state.disk.stat(state.disk.walk(path, false)?.found()?)
         })
     }
 

@@ -84,6 +84,19 @@ impl Disk {
         let node = dirs.pop();
         Ok(Walk { path: at, above: dirs, node })
     }
+
+    /// What lies at `path`, where no symbolic link is on the way nor at its end.
+    pub(super) fn walk_straight(&self, path: &Path) -> io::Result<NodeId> {
+        let mut node = ROOT;
+        let ancestors: Vec<&Path> = path.ancestors().collect();
+        for path in ancestors.into_iter().rev() {
+            node = self.walk(path, false)?.found()?;
+            if let Body::Symlink(_) = self.node(node)?.body {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a symbolic link is on the way"));
+            }
+        }
+        Ok(node)
+    }
 }
 
 /// The names of `path`, so that the first is popped first.

@@ -14,13 +14,21 @@ pub(super) fn file(format: Format, text: &[u8], limits: Limits) -> File {
     if ends {
         lines.pop();
     }
-    let line = |text: &&[u8]| match format {
+    let behind_hole = |text: &[u8]| match Line::Garbage(text.to_vec()).holed(format, limits) {
+        Line::Holed(nuls, _) => nuls,
+        _ => 0,
+    };
+    let line = |text: &[u8]| match format {
         Format::Raw => None,
         Format::Cri => cri(text, limits.max_line),
         Format::DockerJson if text.len() > limits.max_line => docker::cut_line(text, limits.max_line),
         Format::DockerJson => docker::line(text),
     };
-    let lines = lines.iter().map(|text| line(text).unwrap_or_else(|| Line::Garbage(text.to_vec())));
+    let lines = lines.iter().map(|text| {
+        let (hole, text) = text.split_at(behind_hole(text));
+        let line = line(text).unwrap_or_else(|| Line::Garbage(text.to_vec()));
+        if hole.is_empty() { line } else { Line::Holed(hole.len(), Box::new(line)) }
+    });
     File { lines: lines.collect(), ends }
 }
 

@@ -35,6 +35,8 @@ pub enum Line {
     },
     /// Anything else.
     Garbage(Vec<u8>),
+    /// NUL bytes that nobody wrote, and the line behind them.
+    Holed(usize, Box<Line>),
 }
 
 impl File {
@@ -54,6 +56,7 @@ impl Line {
     pub fn text(&self) -> Vec<u8> {
         match self {
             Line::Garbage(text) => text.clone(),
+            Line::Holed(nuls, line) => [vec![0; *nuls], line.text()].concat(),
             Line::Message { head, units, tail, .. } => {
                 let units = units.iter().flat_map(|(text, _)| text);
                 head.iter().chain(units).chain(tail).copied().collect()
@@ -62,13 +65,27 @@ impl Line {
     }
 }
 
+impl Line {
+    /// The line, with the NUL bytes before it as a hole if that is one in `format`.
+    pub fn holed(self, format: Format, limits: Limits) -> Line {
+        let Line::Garbage(text) = &self else { return self };
+        let nuls = text.iter().take_while(|byte| **byte == 0).count();
+        let is_hole = match format {
+            Format::Cri | Format::DockerJson => nuls > 0,
+            Format::Raw => nuls >= 4096 && limits.max_line >= 4096,
+        };
+        if is_hole { Line::Holed(nuls, Box::new(Line::Garbage(text[nuls..].to_vec()))) } else { self }
+    }
+}
+
 /// What the decoder must deliver for `files`, which are at their end.
 pub fn expected(format: Format, files: &[File], limits: Limits) -> Got {
-    let mut oracle = Oracle { limits, got: Got::default(), open: Default::default() };
+    let mut oracle = Oracle { limits, got: Got::default(), open: Default::default(), skipping: [false; 3] };
     for (generation, File { lines, ends }) in files.iter().enumerate() {
         let generation = u32::try_from(generation).expect("few files");
         let mut offset = 0;
         for (number, line) in lines.iter().enumerate() {
+            let line = &line.clone().holed(format, limits);
             offset += line.text().len() as u64;
             if *ends || number + 1 < lines.len() {
                 offset += 1;
@@ -90,12 +107,20 @@ struct Oracle {
     limits: Limits,
     got: Got,
     open: [Option<(Row, u64)>; 3],
+    skipping: [bool; 3],
 }
 
 impl Oracle {
     /// A line without its newline. Half a line of the file's format is not delivered; a docker line shows that it is
     /// whole.
     fn rest(&mut self, format: Format, line: &Line, end: Position) {
+        if let Line::Holed(_, line) = line {
+            self.got.malformed_lines += 1;
+            if !line.text().is_empty() {
+                self.rest(format, line, end);
+            }
+            return;
+        }
         let text = line.text();
         let is_cut = text.len() > self.limits.max_line;
         if half::is_half(format, &text[..text.len().min(self.limits.max_line)]) {
@@ -115,6 +140,10 @@ impl Oracle {
     }
 
     fn line(&mut self, format: Format, line: &Line, end: Position) {
+        if let Line::Holed(_, line) = line {
+            self.got.malformed_lines += 1;
+            return self.line(format, line, end);
+        }
         let cut = if line.text().len() > self.limits.max_line { Flags::TRUNCATED } else { Flags::NONE };
         self.cut_line(format, line, end, cut);
     }
@@ -122,6 +151,10 @@ impl Oracle {
     /// A line; `cut` are its flags if it is over the limit, and nothing if not.
     fn cut_line(&mut self, format: Format, line: &Line, end: Position, cut: Flags) {
         let text = line.text();
+        if format != Format::Raw && text.trim_ascii().is_empty() {
+            self.got.malformed_lines += 1;
+            return;
+        }
         let kept = text.len().min(self.limits.max_line);
         self.got.lost_line_bytes += (text.len() - kept) as u64;
         let cut = cut.bits();
@@ -175,6 +208,11 @@ impl Oracle {
             part.flags |= Flags::PARTIAL.bits();
             return self.deliver(part, 0);
         }
+        if self.skipping[part.stream.index()] {
+            self.got.lost_record_bytes += if part.message.is_empty() { 0 } else { line_len as u64 };
+            self.skipping[part.stream.index()] = !whole;
+            return;
+        }
         let part_len = part.message.len();
         let row = match self.open[part.stream.index()].take() {
             None => (part, 0),
@@ -184,13 +222,15 @@ impl Oracle {
             }
         };
         let (mut row, mut lost) = row;
-        if row.message.len() > self.limits.max_record {
+        let is_full = row.message.len() > self.limits.max_record;
+        if is_full {
             let left_out = row.message.len() - self.limits.max_record;
             lost += if left_out == part_len { line_len } else { left_out } as u64;
             row.message.truncate(self.limits.max_record);
             row.flags |= Flags::TRUNCATED.bits();
         }
-        if whole {
+        if whole || is_full {
+            self.skipping[row.stream.index()] = !whole;
             self.deliver(row, lost);
         } else {
             let stream = row.stream;
