@@ -3,7 +3,9 @@
 //! A string may hold any byte but a bare `"`: control characters and invalid UTF-8 are left as they are. Half a
 //! surrogate pair becomes U+FFFD, as Go's decoder makes it.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
+
+use crate::mask::{BLOCK, Escapes, mask};
 
 /// A string that was checked: `start..end` without its quotes.
 #[derive(Clone, Copy)]
@@ -26,6 +28,12 @@ impl Text {
         let at = start + memchr2(b'"', b'\\', line.get(start..)?)?;
         if line[at] == b'"' {
             return Some(Text { start, end: at, escape: at, last_escape: at });
+        }
+        // The newline at the end is often the only one.
+        if let [_, byte, b'"', ..] = line[at..]
+            && SIMPLE[usize::from(byte)] != 0
+        {
+            return Some(Text { start, end: at + 2, escape: at, last_escape: at });
         }
         let (last_escape, end) = scan_escapes(line, at)?;
         Some(Text { start, end, escape: at, last_escape })
@@ -54,56 +62,46 @@ impl Text {
 
 /// Checks the escapes from the one at `line[at]` on; returns where the last one and where the string's end is.
 ///
-/// Goes by blocks that do not depend on what was found before, so that the processor can work ahead: with a search
-/// from each escape on, every one would wait for the one before. Where escapes are far apart memchr goes on.
+/// Goes by blocks, so that the processor can work ahead: with a search from each escape on, every one would wait for the
+/// one before. Where a block has no escape memchr goes on.
 fn scan_escapes(line: &[u8], at: usize) -> Option<(usize, usize)> {
-    let mut last = at;
-    let mut next = at + escape_len(&line[at..])?;
-    let mut block_at = next;
-    while let Some(block) = line.get(block_at..)?.first_chunk() {
-        let mut marks = bytes_like(block, b'"') | bytes_like(block, b'\\');
-        while marks != 0 {
-            let at = block_at + first(marks);
-            marks &= marks - 1;
-            if at < next {
-                continue;
+    let (mut block_at, mut last) = (at, at);
+    let (mut escapes, mut copy) = (Escapes::default(), [0; BLOCK]);
+    while block_at < line.len() {
+        let block = block(&line[block_at..], &mut copy);
+        let escaped = escapes.escaped(mask(block, b'\\'));
+        let quotes = mask(block, b'"') & !escaped;
+        // Those before the first quote.
+        let mut escaped = escaped & quotes.wrapping_sub(1) & !quotes;
+        while escaped != 0 {
+            let place = escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            last = (block_at + place).checked_sub(1)?;
+            if SIMPLE[usize::from(block[place])] == 0 {
+                escape_len(&line[last..])?;
             }
-            if line[at] == b'"' {
-                return Some((last, at));
-            }
-            (last, next) = (at, at + escape_len(&line[at..])?);
+        }
+        if quotes != 0 {
+            return Some((last, block_at + quotes.trailing_zeros() as usize));
         }
         block_at += BLOCK;
-        if block_at > next + 2 * BLOCK {
-            block_at += memchr2(b'"', b'\\', &line[block_at..])?;
+        if last + 2 * BLOCK < block_at && !escapes.is_open() {
+            block_at += memchr2(b'"', b'\\', line.get(block_at..)?)?;
         }
     }
-    loop {
-        next += memchr2(b'"', b'\\', line.get(next..)?)?;
-        if line[next] == b'"' {
-            return Some((last, next));
+    None
+}
+
+/// The block that `text` begins with, filled up with zeros in `copy` where it is short.
+#[inline]
+fn block<'a>(text: &'a [u8], copy: &'a mut [u8; BLOCK]) -> &'a [u8; BLOCK] {
+    match text.first_chunk() {
+        Some(block) => block,
+        None => {
+            copy[..text.len()].copy_from_slice(text);
+            copy
         }
-        (last, next) = (next, next + escape_len(&line[next..])?);
     }
-}
-
-/// Bytes that are looked at together, in one register. Where escapes stand close, a call of memchr for each costs more
-/// than the escape.
-const BLOCK: usize = 8;
-
-/// The high bit of each byte of `block` that is `byte`.
-#[inline]
-fn bytes_like(block: &[u8; BLOCK], byte: u8) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const LOW: u64 = ONES * 0x7f;
-    let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(byte));
-    !(((differences & LOW) + LOW) | differences | LOW)
-}
-
-/// The place of the first byte that is marked; `BLOCK` when none is.
-#[inline]
-fn first(marks: u64) -> usize {
-    marks.trailing_zeros() as usize / 8
 }
 
 /// The length of the legal escape that `text` begins with.
@@ -127,55 +125,67 @@ const SIMPLE: [u8; 256] = {
     table
 };
 
+/// Decoded bytes that wait for a place in the line, at most.
+const PIECE: usize = 256;
+
+/// What a plain run of the usual length is copied as: a copy of any length would cost a call.
+const RUN: usize = 16;
+
 /// Undoes the escapes, which are legal, in `line[at..end]`, whose first byte begins one; returns the new end.
+///
+/// Piece by piece next to the line, and then back into it: a wide copy inside the line would overwrite what is still to
+/// be read, and be read again before it is written.
 fn unescape(line: &mut [u8], at: usize, end: usize) -> usize {
     let (mut from, mut to) = (at, at);
-    while from < end {
-        let simple = line.get(from + 1).map_or(0, |byte| SIMPLE[usize::from(*byte)]);
-        if simple != 0 {
-            line[to] = simple;
-            (from, to) = (from + 2, to + 1);
-        } else {
-            let (read, char) = unicode(&line[from..end]);
-            let mut utf8 = [0; 4];
-            let utf8 = char.encode_utf8(&mut utf8).as_bytes();
-            line[to..to + utf8.len()].copy_from_slice(utf8);
-            (from, to) = (from + read, to + utf8.len());
+    let mut piece = [0; PIECE + 2 * BLOCK];
+    let mut len = 0;
+    let (mut escapes, mut copy) = (Escapes::default(), [0; BLOCK]);
+    let mut block_at = at;
+    while block_at < end {
+        let block = block(&line[block_at..end], &mut copy);
+        let mut escaped = escapes.escaped(mask(block, b'\\'));
+        while escaped != 0 {
+            let place = escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            let backslash = block_at + place - 1;
+            if backslash < from {
+                // The second half of a surrogate pair, which went with the first.
+                continue;
+            }
+            len += copy_run(&line[from..], backslash - from, &mut piece[len..]);
+            let simple = SIMPLE[usize::from(block[place])];
+            if simple != 0 {
+                piece[len] = simple;
+                (from, len) = (backslash + 2, len + 1);
+            } else {
+                let (read, char) = unicode(&line[backslash..end]);
+                len += char.encode_utf8(&mut piece[len..]).len();
+                from = backslash + read;
+            }
         }
-        let plain = move_plain(&mut line[..end], from, to);
-        (from, to) = (from + plain, to + plain);
+        block_at += BLOCK;
+        // A backslash at the block's end waits for what it escapes.
+        let known = block_at.min(end) - usize::from(escapes.is_open());
+        if from < known {
+            len += copy_run(&line[from..], known - from, &mut piece[len..]);
+            from = known;
+        }
+        if len >= PIECE || block_at >= end {
+            line[to..to + len].copy_from_slice(&piece[..len]);
+            (to, len) = (to + len, 0);
+        }
     }
     to
 }
 
-/// Moves what stands before the next backslash in `line[from..]` to `to`; returns how many bytes.
+/// Copies the first `len` bytes of `text`, at most a block, and perhaps some more; returns `len`.
 #[inline]
-fn move_plain(line: &mut [u8], from: usize, to: usize) -> usize {
-    // What is written behind the plain bytes must not be needed any more, or not be changed.
-    let wide = from - to >= BLOCK;
-    let mut plain = 0;
-    for _ in 0..4 {
-        let Some(block) = line[from + plain..].first_chunk::<BLOCK>().copied() else { break };
-        let found = first(bytes_like(&block, b'\\'));
-        let target =
-            line[to + plain..].first_chunk_mut::<BLOCK>().expect("the target lies before the source");
-        *target = if wide { block } else { merge(block, *target, found) };
-        plain += found;
-        if found < BLOCK {
-            return plain;
-        }
+fn copy_run(text: &[u8], len: usize, out: &mut [u8]) -> usize {
+    match (text.first_chunk::<RUN>(), out.first_chunk_mut::<RUN>()) {
+        (Some(run), Some(out)) if len <= RUN => *out = *run,
+        _ => out[..len].copy_from_slice(&text[..len]),
     }
-    let rest = &line[from + plain..];
-    let more = memchr(b'\\', rest).unwrap_or(rest.len());
-    line.copy_within(from + plain..from + plain + more, to + plain);
-    plain + more
-}
-
-/// The first `n` bytes of `new` before the rest of `old`: a copy of any length up to a block without a branch on it.
-#[inline]
-fn merge(new: [u8; BLOCK], old: [u8; BLOCK], n: usize) -> [u8; BLOCK] {
-    let kept = if n < BLOCK { u64::MAX << (8 * n) } else { 0 };
-    (u64::from_le_bytes(new) & !kept | u64::from_le_bytes(old) & kept).to_le_bytes()
+    len
 }
 
 /// `\uXXXX`, or two of them where they are a surrogate pair.

@@ -7,7 +7,7 @@
 //! [`Decoder::decode`] works in place: what it understands it leaves where it was read, what it unescapes or joins it
 //! moves to the left inside the chunk, and only what is unfinished at the chunk's end goes to a carry.
 //!
-//! Never here: clocks, files, threads, the environment, `unsafe`; anything that knows a record's fields.
+//! Never here: clocks, files, threads, the environment; anything that knows a record's fields; `unsafe` but in `mask`.
 //!
 //! Limits: a line is cut at [`Limits::max_line`], a joined record at [`Limits::max_record`], both at most
 //! [`LARGEST_LIMIT`]; at most one record per stream is open, and one line is being skipped.
@@ -39,6 +39,7 @@ mod format;
 mod hole;
 mod join;
 mod joiner;
+mod mask;
 mod pass;
 mod table;
 mod time;
