@@ -1,7 +1,7 @@
 //! The life of a collection: made, running, stopping, ended.
 
 use std::fs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ringtail_engine::{Engine, EngineConfig, EngineStats, Pipeline, PipelineOutpu
 use ringtail_io::{DirLock, Limits, LockError};
 use ringtail_memory::{Budget, Credit, Use};
 
-use crate::entry::last_panic;
+use crate::entry::{enter_or, last_panic};
 use crate::error::Failure;
 use crate::outlet::{Exchange, Host, Phase};
 use crate::properties::Settings;
@@ -23,14 +23,14 @@ const OPEN_FILES_MAX: u64 = 1 << 20;
 enum Stage {
     Made,
     Running(Box<Engine>, Option<DirLock>),
-    /// The last figures that were seen, and the thread that stops the engine.
-    Stopping(EngineStats, JoinHandle<()>),
+    /// The last figures that were seen, the thread that stops the engine, and what it found in the end.
+    Stopping(EngineStats, JoinHandle<()>, Arc<OnceLock<StopReport>>),
     Ended(StopReport),
 }
 
 /// See the module.
 pub(crate) struct Life {
-    stage: Arc<Mutex<Stage>>,
+    stage: Mutex<Stage>,
     settings: Mutex<Settings>,
     outlets: Vec<Arc<Host>>,
 }
@@ -49,7 +49,7 @@ impl Life {
             })
         };
         let outlets = settings.pipelines.iter().map(host).collect();
-        Life { stage: Arc::new(Mutex::new(Stage::Made)), settings: Mutex::new(settings), outlets }
+        Life { stage: Mutex::new(Stage::Made), settings: Mutex::new(settings), outlets }
     }
 
     /// Opens the checkpoint and starts the threads.
@@ -64,9 +64,7 @@ impl Life {
         let engine = engine?;
         let exchange = exchange.clone();
         engine.on_panic(move |thread| {
-            let why =
-                format!("a defect of libringtail in the thread {thread}: {}; please report it", last_panic());
-            exchange.end(Phase::Failed(why));
+            exchange.end(Phase::Failed(defect(thread)));
         });
         *stage = Stage::Running(Box::new(engine), lock);
         Ok(())
@@ -100,18 +98,23 @@ impl Life {
         match std::mem::replace(&mut *stage, Stage::Made) {
             Stage::Running(engine, lock) => {
                 let last = engine.stats();
-                let (ended, told) = (self.stage.clone(), exchange);
-                let exchange = exchange.clone();
+                let report = Arc::new(OnceLock::new());
+                let (found, told) = (report.clone(), exchange.clone());
                 let stop = move || {
-                    let report = engine.stop(deadline);
+                    let phase = match enter_or(None, || Some(engine.stop(deadline))) {
+                        Some(report) => {
+                            // Set once: nobody else does.
+                            let _ = found.set(report);
+                            Phase::Ended
+                        }
+                        None => Phase::Failed(defect("rt-stop")),
+                    };
                     drop(lock);
-                    // Without waiting for whoever waits for this thread: `free` takes no lock then.
-                    *ended.lock().unwrap_or_else(PoisonError::into_inner) = Stage::Ended(report);
-                    exchange.end(Phase::Ended);
+                    told.end(phase);
                 };
                 let thread = std::thread::Builder::new().name("rt-stop".into());
                 match signals::blocked(|| thread.spawn(stop)) {
-                    Ok(thread) => *stage = Stage::Stopping(last, thread),
+                    Ok(thread) => *stage = Stage::Stopping(last, thread, report),
                     Err(error) => {
                         // The engine ended as after a kill: with it went the closure that had it.
                         *stage = Stage::Ended(StopReport {
@@ -119,7 +122,7 @@ impl Life {
                             positions_kept: false,
                             stats: last,
                         });
-                        told.end(Phase::Ended);
+                        exchange.end(Phase::Ended);
                         return Err(StartError::Thread(error).into());
                     }
                 }
@@ -139,7 +142,7 @@ impl Life {
         let _ = self.stop(Duration::ZERO, exchange);
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Ended(nothing())) {
-            Stage::Stopping(_, thread) => {
+            Stage::Stopping(_, thread, _) => {
                 drop(stage);
                 // A panic of the engine's was told by then.
                 let _ = thread.join();
@@ -152,7 +155,7 @@ impl Life {
         match &*self.stage() {
             Stage::Made => EngineStats::default(),
             Stage::Running(engine, _) => engine.stats(),
-            Stage::Stopping(stats, _) => stats.clone(),
+            Stage::Stopping(last, _, report) => report.get().map_or(last, |report| &report.stats).clone(),
             Stage::Ended(report) => report.stats.clone(),
         }
     }
@@ -161,7 +164,8 @@ impl Life {
     pub(crate) fn report(&self) -> Option<StopReport> {
         match &*self.stage() {
             Stage::Ended(report) => Some(report.clone()),
-            _ => None,
+            Stage::Stopping(_, _, report) => report.get().cloned(),
+            Stage::Made | Stage::Running(..) => None,
         }
     }
 
@@ -186,6 +190,10 @@ impl Life {
     fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn defect(thread: &str) -> String {
+    format!("a defect of libringtail in the thread {thread}: {}; please report it", last_panic())
 }
 
 fn nothing() -> StopReport {

@@ -86,7 +86,8 @@ impl Program {
                 command.arg(format!("-Wl,-rpath,{}", dir.display()));
             }
             Linkage::Static => {
-                command.arg(artifacts().join("libringtail.a")).args(NATIVE);
+                // As it is installed; small, too: without what a debugger wants to know.
+                command.arg(crate::artifacts::static_library()).args(NATIVE);
             }
         }
         let output =
