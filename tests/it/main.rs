@@ -19,3 +19,4 @@ mod restart;
 mod rights;
 mod rotation;
 mod state;
+mod torture;

@@ -412,11 +412,18 @@ impl Shard {
             self.measure_lag();
         }
         self.write_positions();
+        self.end_unwanted_outlets();
         self.sweep_finished(now);
         if self.ready.is_empty() && self.flights.is_empty() && self.sink.is_clear() {
             self.buffers.release();
             self.parts.slabs.trim(0);
         }
+    }
+
+    /// After a change of pipelines: cursors go over to their new outlets with the first scan.
+    fn end_unwanted_outlets(&mut self) {
+        let wanted = self.pipelines.values().flat_map(|running| &running.config.outputs);
+        self.sink.end_unwanted(wanted);
     }
 
     /// Tells the engine whether this shard has anything left to do, when that changed: others wait on that lock.

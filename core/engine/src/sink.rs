@@ -1,5 +1,6 @@
 //! From a shard's views to its outboxes: cursors, open batches, and the batches that wait for an answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,9 @@ pub(crate) struct Cursor {
 
 pub(crate) struct Sink {
     pub(crate) cursors: HashMap<CursorId, Cursor>,
-    outboxes: Vec<Outbox>,
+    /// By number, which is not used again.
+    outboxes: BTreeMap<usize, Outbox>,
+    last_outbox: usize,
     unanswered: Unanswered,
     last_batch: BatchId,
     /// Cursors whose position may have moved since the last checkpoint.
@@ -50,7 +53,8 @@ impl Sink {
     pub(crate) fn new(acks: Arc<dyn Acks>, waker: Waker) -> Self {
         Sink {
             cursors: HashMap::default(),
-            outboxes: Vec::new(),
+            outboxes: BTreeMap::new(),
+            last_outbox: 0,
             unanswered: Unanswered::default(),
             last_batch: 0,
             dirty: HashSet::default(),
@@ -62,26 +66,40 @@ impl Sink {
 
     /// The number of the outbox that serves `output`, a new one if there is none.
     pub(crate) fn outbox(&mut self, output: &PipelineOutput) -> usize {
-        if let Some(known) =
-            self.outboxes.iter().position(|outbox| outbox.serves(&output.outlet, output.batch))
-        {
-            return known;
+        let mut known = self.outboxes.iter();
+        if let Some((number, _)) = known.find(|(_, outbox)| outbox.serves(&output.outlet, output.batch)) {
+            return *number;
         }
-        let waker = self.waker.clone();
         let (outlet, acks) = (output.outlet.clone(), self.acks.clone());
-        self.outboxes.push(Outbox::new(outlet, output.batch, acks, &waker, self.batches.clone()));
-        self.outboxes.len() - 1
+        let outbox = Outbox::new(outlet, output.batch, acks, &self.waker, self.batches.clone());
+        self.last_outbox += 1;
+        self.outboxes.insert(self.last_outbox, outbox);
+        self.last_outbox
+    }
+
+    /// Lets the outlets go that are not among `wanted` and that nobody reads for any more: an output that was taken away or
+    /// changed ends when it has delivered what it has.
+    pub(crate) fn end_unwanted<'a>(&mut self, wanted: impl Iterator<Item = &'a PipelineOutput> + Clone) {
+        let is_wanted =
+            |outbox: &Outbox| wanted.clone().any(|known| outbox.serves(&known.outlet, known.batch));
+        if self.outboxes.values().all(is_wanted) {
+            return;
+        }
+        let reading = self.cursors.values().filter(|cursor| cursor.view.is_some());
+        let used: HashSet<usize> = reading.map(|cursor| cursor.outbox).collect();
+        self.outboxes
+            .retain(|number, outbox| used.contains(number) || !outbox.is_empty() || is_wanted(outbox));
     }
 
     pub(crate) fn lane_of(&self, outbox: usize, lineage_hash: u64) -> usize {
-        self.outboxes[outbox].lane_of(lineage_hash)
+        self.outboxes[&outbox].lane_of(lineage_hash)
     }
 
     /// Gives `delivery` to each of `cursors` and hands over what became full.
     pub(crate) fn deliver(&mut self, cursors: &[CursorId], delivery: &Delivery<'_>, now: Duration) {
         for id in cursors {
             let Some(cursor) = self.cursors.get_mut(id) else { continue };
-            let outbox = &mut self.outboxes[cursor.outbox];
+            let Some(outbox) = self.outboxes.get_mut(&cursor.outbox) else { continue };
             outbox.push(cursor.lane, delivery, *id, &mut cursor.progress, now, &mut self.last_batch);
             if outbox.is_blocked(cursor.lane) {
                 outbox.flush(now, false, &mut self.unanswered);
@@ -103,20 +121,20 @@ impl Sink {
 
     /// Seals what is due, or all, and hands over what there is credit for.
     pub(crate) fn flush(&mut self, now: Duration, all: bool) {
-        for outbox in &mut self.outboxes {
+        for outbox in self.outboxes.values_mut() {
             outbox.flush(now, all, &mut self.unanswered);
         }
     }
 
     /// When the next open batch is due.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.outboxes.iter().filter_map(Outbox::due).min()
+        self.outboxes.values().filter_map(Outbox::due).min()
     }
 
     /// Since when `cursor`'s lane has been without credit; `None` while it can take more.
     pub(crate) fn blocked_since(&self, cursor: CursorId) -> Option<Duration> {
         let cursor = self.cursors.get(&cursor)?;
-        self.outboxes[cursor.outbox].blocked_since(cursor.lane)
+        self.outboxes.get(&cursor.outbox)?.blocked_since(cursor.lane)
     }
 
     /// An output answered. The cursors of a batch that it gave back come back: they stay where they are.
@@ -138,7 +156,7 @@ impl Sink {
 
     /// Lets slabs go that batches pin.
     pub(crate) fn relieve(&mut self, now: Duration, carries: &CarryPool) {
-        for outbox in &mut self.outboxes {
+        for outbox in self.outboxes.values_mut() {
             outbox.relieve(carries);
             outbox.flush(now, false, &mut self.unanswered);
         }
@@ -146,6 +164,6 @@ impl Sink {
 
     /// Whether nothing is open and nothing waits for an answer.
     pub(crate) fn is_clear(&self) -> bool {
-        self.unanswered.is_empty() && self.outboxes.iter().all(Outbox::is_empty)
+        self.unanswered.is_empty() && self.outboxes.values().all(Outbox::is_empty)
     }
 }

@@ -15,6 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crossbeam_channel::TryRecvError;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use ringtail_encode::Compression;
@@ -23,10 +24,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::backoff::{Backoff, retry_after};
 use crate::config::{OutputConfig, Secret, StartError};
-use crate::output::{Queue, Service};
+use crate::output::{Done, Queue, Service};
 use crate::payload::{Message, Payload};
 use crate::stats::Stats;
 use crate::tls;
+
+/// How often is looked whether a former generation of an output has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The longest wait for a connection; the request's timeout when that is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,15 +122,24 @@ fn is_refusal(status: StatusCode) -> bool {
         && status != StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Starts the lanes, each a task.
-pub(crate) fn start(endpoint: Endpoint, lanes: u32, stats: &Arc<Stats>, runtime: &Handle) -> Service {
-    let endpoint = Arc::new(endpoint);
+/// Starts the lanes, each a task, that send nothing before everything in `after` has ended: what came earlier to this
+/// output comes first.
+pub(crate) fn start(
+    endpoint: Endpoint,
+    lanes: u32,
+    after: Vec<Done>,
+    stats: &Arc<Stats>,
+    runtime: &Handle,
+) -> Service {
+    let (endpoint, after) = (Arc::new(endpoint), Arc::new(after));
     let (working, done) = crossbeam_channel::bounded(0);
     let (mut queues, mut tasks) = (Vec::new(), Vec::new());
     for _ in 0..lanes {
         let (queue, messages) = unbounded_channel();
         let (endpoint, stats, working) = (endpoint.clone(), stats.clone(), working.clone());
+        let after = after.clone();
         let task = runtime.spawn(async move {
+            ended(&after).await;
             serve(&endpoint, messages, &stats).await;
             drop(working);
         });
@@ -134,6 +147,15 @@ pub(crate) fn start(endpoint: Endpoint, lanes: u32, stats: &Arc<Stats>, runtime:
         tasks.push(task.abort_handle());
     }
     Service { queues, tasks, abandon: None, done }
+}
+
+/// Waits for the end of other generations of an output; they are few, and end within seconds.
+async fn ended(after: &[Done]) {
+    for previous in after {
+        while previous.try_recv() != Err(TryRecvError::Disconnected) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
 }
 
 /// One lane: the next payload is not looked at before this one is answered.

@@ -110,7 +110,8 @@ impl Shippers {
 
     /// Makes the outputs those of `configs`. An output whose configuration is the same keeps running untouched. One that
     /// was removed or changed goes on with what it has, until its outlets are dropped and its queue is empty or
-    /// [`RETIRE_GRACE`] is over; then the rest is returned. A file's new writer begins when the old one has ended.
+    /// [`RETIRE_GRACE`] is over; then the rest is returned. The new one begins to deliver when the old one has ended, so
+    /// that records stay in order and a file has one writer.
     /// On error nothing changes.
     pub fn apply(&self, configs: Vec<OutputConfig>) -> Result<(), StartError> {
         validate(&configs)?;
@@ -184,7 +185,7 @@ impl Shippers {
         stats: &Arc<Stats>,
     ) -> Result<Service, StartError> {
         let (lanes, stats) = (config.concurrency, stats.clone());
-        let after = state.writing_to_the_same(config);
+        let after = state.before(config);
         let service = match &config.sink {
             SinkConfig::Null => return Ok(Service::none()),
             SinkConfig::Stdout { .. } => {
@@ -203,7 +204,7 @@ impl Shippers {
             SinkConfig::Http { url, headers, timeout } => {
                 let endpoint = Endpoint::new(config, url, headers, *timeout)?;
                 let runtime = state.runtime(self.async_threads)?;
-                return Ok(http::start(endpoint, lanes, &stats, runtime.handle()));
+                return Ok(http::start(endpoint, lanes, after, &stats, runtime.handle()));
             }
         };
         service.map_err(StartError::Thread)
@@ -258,12 +259,19 @@ impl State {
         self.outputs.iter().cloned().chain(retired).collect()
     }
 
-    /// What must end before an output as in `config` may write.
-    fn writing_to_the_same(&self, config: &OutputConfig) -> Vec<Done> {
-        let Some(place) = config.sink.place() else { return Vec::new() };
-        let outputs = self.all_outputs().into_iter();
-        let same = outputs.filter(|output| output.config.sink.place().as_ref() == Some(&place));
-        same.map(|output| output.done().clone()).collect()
+    /// What must end before an output as in `config` may write: what writes to the same place, and former generations of
+    /// the same output, whose records come first.
+    fn before(&self, config: &OutputConfig) -> Vec<Done> {
+        let place = config.sink.place();
+        let is_before = |output: &Arc<Output>| {
+            let same_place = place.is_some() && output.config.sink.place() == place;
+            same_place || output.config.name == config.name
+        };
+        self.all_outputs()
+            .iter()
+            .filter(|output| is_before(output))
+            .map(|output| output.done().clone())
+            .collect()
     }
 
     fn runtime(&mut self, threads: usize) -> Result<&Runtime, StartError> {

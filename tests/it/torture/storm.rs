@@ -1,0 +1,161 @@
+//! A writer at full speed whose log is rotated every 100 ms, in every way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ringtail_agent::demo::kubelet;
+
+use crate::support::all;
+use crate::support::log::Log;
+use crate::support::metrics::{free_addr, metric};
+use crate::support::program::Io;
+use crate::support::scene::{PATIENCE, Scene, good_sink, settle, verdict};
+use crate::support::until;
+
+crate::support::on_both_backends! {
+    renamed_every_100_ms;
+    renamed_and_compressed_every_100_ms;
+    copied_and_truncated_every_100_ms;
+    unlinked_and_recreated_every_300_ms;
+}
+
+const EVERY: Duration = Duration::from_millis(100);
+
+/// How the log is rotated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Rename,
+    Gzip,
+    CopyTruncate,
+    Unlink,
+}
+
+/// What the writer did.
+struct Done {
+    log: Log,
+    /// Bytes of the log.
+    bytes: u64,
+    rotations: u32,
+}
+
+fn renamed_every_100_ms(io: Io) {
+    run(io, Way::Rename, EVERY);
+}
+
+fn renamed_and_compressed_every_100_ms(io: Io) {
+    run(io, Way::Gzip, EVERY);
+}
+
+/// logrotate's copytruncate, with numbered copies, ten of which are kept. What is lost is counted.
+fn copied_and_truncated_every_100_ms(io: Io) {
+    run(io, Way::CopyTruncate, EVERY);
+}
+
+/// As dockerd with `max-file=1`. A file has to be there long enough to be opened.
+fn unlinked_and_recreated_every_300_ms(io: Io) {
+    run(io, Way::Unlink, 3 * EVERY);
+}
+
+fn run(io: Io, way: Way, every: Duration) {
+    let (scene, sink, admin) = (Scene::new(io), good_sink(), free_addr());
+    let path = scene.logs().join("0.log");
+    let config = scene.config().admin(admin).path(&path).http("main", &sink.url(), "compression: lz4,");
+    let log = Log::create(path);
+    let mut agent = scene.start(&config);
+    until("it runs", PATIENCE, || scene.said().contains(" started"));
+    let time = Duration::from_secs(if all() { 60 } else { 3 });
+    let Done { log, bytes, rotations } = write(log, way, every, time).join().expect("the writer ends well");
+    let written = log.written();
+    settle(&sink, &written, Duration::from_secs(12));
+    agent.must_live();
+    let count = |name: &str, label: &str| metric(admin, name, label).expect("metrics");
+    let truncated = count("ringtail_lost_bytes_total", "reason=\"truncated\"");
+    let counted = count("ringtail_lost_bytes_total", "");
+    agent.stop();
+    let verdict = verdict(&sink, &written);
+    println!(
+        "FIG {} {rotations} rotations of {} MB: {verdict}; {counted} bytes counted as lost, {truncated} truncated",
+        name(way),
+        bytes / 1_000_000
+    );
+    assert!(rotations > 5, "it was rotated");
+    match way {
+        Way::Rename | Way::Gzip | Way::Unlink => assert!(verdict.exact(), "{verdict}"),
+        Way::CopyTruncate => {
+            // A message is 190 bytes in a log, more or less.
+            let lost = verdict.lost * (bytes / verdict.written);
+            let counted = whole(counted);
+            let slack = bytes / 50 + u64::from(rotations) * 4_000;
+            assert!(lost <= counted + slack, "about {lost} bytes are lost, {counted} are counted: {verdict}");
+        }
+    }
+}
+
+fn name(way: Way) -> &'static str {
+    match way {
+        Way::Rename => "rename",
+        Way::Gzip => "rename and gzip",
+        Way::CopyTruncate => "copytruncate",
+        Way::Unlink => "unlink and recreate",
+    }
+}
+
+fn whole(number: f64) -> u64 {
+    format!("{number:.0}").parse().expect("a number of bytes")
+}
+
+/// Prints as fast as it can and rotates in between.
+fn write(mut log: Log, way: Way, every: Duration, time: Duration) -> JoinHandle<Done> {
+    thread::spawn(move || {
+        let began = Instant::now();
+        let (mut bytes, mut rotations, mut rotated_at) = (0, 0, began);
+        let mut compressing: Option<JoinHandle<()>> = None;
+        while began.elapsed() < time {
+            log.print(50);
+            if rotated_at.elapsed() < every {
+                continue;
+            }
+            rotated_at = Instant::now();
+            rotations += 1;
+            bytes += size(log.path());
+            match way {
+                Way::Rename => drop(log.rotate(&suffix(rotations))),
+                Way::Gzip => {
+                    let rotated = log.rotate(&suffix(rotations));
+                    // One at a time, while the next file is written.
+                    compressing.take().map(JoinHandle::join).transpose().expect("compressed");
+                    compressing =
+                        Some(thread::spawn(move || kubelet::compress(&rotated).expect("compressed")));
+                }
+                Way::CopyTruncate => {
+                    let numbered = |number: u32| kubelet::with_suffix(log.path(), &number.to_string());
+                    shift(numbered, 10);
+                    log.copytruncate("1");
+                }
+                Way::Unlink => log.unlink(),
+            }
+        }
+        compressing.map(JoinHandle::join).transpose().expect("compressed");
+        bytes += size(log.path());
+        Done { log, bytes, rotations }
+    })
+}
+
+/// `.1` becomes `.2` and so on; the last one goes.
+fn shift(numbered: impl Fn(u32) -> PathBuf, keep: u32) {
+    for number in (1..keep).rev() {
+        // The first rounds have fewer copies.
+        let _ = fs::rename(numbered(number), numbered(number + 1));
+    }
+}
+
+/// Ascending, as kubelet's.
+fn suffix(rotation: u32) -> String {
+    format!("20260102-{:02}{:02}{:02}", rotation / 3600, rotation / 60 % 60, rotation % 60)
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |about| about.len())
+}
