@@ -25,11 +25,11 @@ int main(int argc, char **argv) try {
     std::ofstream out(argv[3], std::ios::binary | std::ios::app);
     std::unordered_set<std::uint64_t> seen;
 
-    // An agent would go on for ever; this one stops when nothing came for a second.
+    // An agent would go on for ever; this one stops when nothing came for a while.
     while (!collector.ended()) {
         std::optional<ringtail::Batch> batch = collector.next();
         if (!batch) {
-            if (!collector.wait(std::chrono::seconds(1))) {
+            if (!collector.wait(std::chrono::seconds(seen.empty() ? 5 : 1))) {
                 collector.stop(std::chrono::seconds(5));
                 collector.wait();
             }

@@ -41,6 +41,7 @@ static int run(ringtail_collector_t *collector, int once) {
     struct pollfd ready = {.fd = ringtail_collector_event_fd(collector), .events = POLLIN, .revents = 0};
     ringtail_batch_view_t view = RINGTAIL_INIT(ringtail_batch_view_t);
     ringtail_batch_t *done = NULL;
+    int patience = once ? 10000 : -1;
     for (;;) {
         ringtail_status_t status = ringtail_collector_next(collector, done, &view);
         done = NULL;
@@ -48,9 +49,11 @@ static int run(ringtail_collector_t *collector, int once) {
             print(&view);
             fflush(stdout);
             done = view.batch;
+            /* What is there already comes at once, the first of it after files were looked for. */
+            patience = once ? 500 : -1;
             ringtail_collector_ack(collector, &view.token, 1);
         } else if (status == RINGTAIL_AGAIN) {
-            int events = poll(&ready, 1, once ? 500 : -1);
+            int events = poll(&ready, 1, patience);
             if (interrupted || events == 0) {
                 ringtail_collector_stop(collector, 2000);
             }
