@@ -1,6 +1,7 @@
 //! Parsing alone, for hosts that keep their own tailer: the bytes of one file in, records out.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, TryLockError};
 
 use ringtail_memory::{Budget, CarryPool, Use};
@@ -197,24 +198,6 @@ impl Parser {
         }
     }
 
-    #[inline]
-    fn view(&self, record: &Decoded) -> ringtail_record_t {
-        let home = match record.home.joined() {
-            None => self.chunk.0,
-            Some(number) => self.table.joined[number].as_ptr(),
-        };
-        ringtail_record_t {
-            body: home.wrapping_add(record.off as usize),
-            time_ns: record.time_ns,
-            body_len: record.len,
-            source: 0,
-            field_begin: 0,
-            field_count: 0,
-            stream: record.stream as u8,
-            flags: record.flags.bits(),
-        }
-    }
-
     /// Writes records that were not yet, as far as there is room.
     ///
     /// # Safety
@@ -226,13 +209,42 @@ impl Parser {
     ) -> (usize, ringtail_status_t) {
         let left = &self.table.records[self.written..];
         let count = left.len().min(capacity);
-        for (at, record) in left[..count].iter().enumerate() {
-            // SAFETY: `at` is below `capacity`.
-            unsafe { records.add(at).write(self.view(record)) };
+        if count > 0 {
+            // SAFETY: there is room for `capacity`, and `count` is not above it.
+            let room = unsafe { std::slice::from_raw_parts_mut(records.cast::<MaybeUninit<_>>(), count) };
+            let (chunk, joined) = (self.chunk.0, &*self.table.joined);
+            let homes =
+                |record: &Decoded| record.home.joined().map_or(chunk, |number| joined[number].as_ptr());
+            // Nearly always all of them lie in the chunk: then nothing is asked of each.
+            match joined.is_empty() {
+                true => fill(room, left, |_| chunk),
+                false => fill(room, left, homes),
+            }
         }
         let status = if count < left.len() { RINGTAIL_AGAIN } else { RINGTAIL_OK };
         self.written += count;
         (count, status)
+    }
+}
+
+/// Fills `room` with the first of `records`, whose messages lie where `home` says.
+#[inline]
+fn fill(
+    room: &mut [MaybeUninit<ringtail_record_t>],
+    records: &[Decoded],
+    home: impl Fn(&Decoded) -> *const u8,
+) {
+    for (place, record) in room.iter_mut().zip(records) {
+        place.write(ringtail_record_t {
+            body: home(record).wrapping_add(record.off as usize),
+            time_ns: record.time_ns,
+            body_len: record.len,
+            source: 0,
+            field_begin: 0,
+            field_count: 0,
+            stream: record.stream as u8,
+            flags: record.flags.bits(),
+        });
     }
 }
 
