@@ -73,6 +73,8 @@ fn run(io: Io, plan: impl FnOnce(u64) -> Plan) {
         .config()
         .path(&scene.logs().join("pods/*/*/*.log"))
         .path(&scene.logs().join("containers/*/*-json.log"))
+        // A backend that is dead for long, or a busy machine, must not part a message whose end is written.
+        .from("flush_after: 1h")
         .http("main", &sink.url(), "timeout: 5s, concurrency: 2,");
 
     let (load, kubelet) = containers(&scene, max_size);

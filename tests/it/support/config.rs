@@ -12,6 +12,7 @@ pub(crate) struct Config {
     outputs: String,
     paths: Vec<String>,
     files: String,
+    from: String,
     to: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ impl Config {
             outputs: String::new(),
             paths: Vec::new(),
             files: String::new(),
+            from: String::new(),
             to: Vec::new(),
         }
     }
@@ -49,6 +51,12 @@ impl Config {
     /// A further key of `files`.
     pub(crate) fn files(mut self, key: &str) -> Self {
         self.files += &format!(", {key}");
+        self
+    }
+
+    /// A further key of `from`.
+    pub(crate) fn from(mut self, key: &str) -> Self {
+        self.from += &format!("      {key}\n");
         self
     }
 
@@ -78,9 +86,9 @@ impl Config {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Config { data_dir, admin, top, outputs, paths, files, to } = self;
+        let Config { data_dir, admin, top, outputs, paths, files, from, to } = self;
         format!(
-            "data_dir: {data_dir}\nadmin: {admin}\n{top}outputs:\n{outputs}pipelines:\n  p:\n    from:\n      files: {{paths: [{}]{files}}}\n      start: beginning\n    to: [{}]\n",
+            "data_dir: {data_dir}\nadmin: {admin}\n{top}outputs:\n{outputs}pipelines:\n  p:\n    from:\n      files: {{paths: [{}]{files}}}\n      start: beginning\n{from}    to: [{}]\n",
             paths.join(", "),
             to.join(", ")
         )
