@@ -24,6 +24,8 @@ pub struct Generation {
     pub size: u64,
     /// Bytes before this are not wanted.
     pub begin: u64,
+    /// It was empty, and somebody asked its file since.
+    pub(crate) begun: bool,
     pub(crate) open: Option<Handle>,
     pub(crate) fate: Fate,
     /// The turn in which its end was found, and where.
@@ -63,6 +65,7 @@ impl Generation {
             gz: sighting.gz,
             size: 0,
             begin: sighting.begin,
+            begun: false,
             open: None,
             fate: Fate::Present,
             ended: None,
@@ -81,6 +84,7 @@ impl Generation {
             gz,
             size,
             begin: 0,
+            begun: false,
             open: None,
             fate: Fate::Present,
             ended: None,
@@ -111,6 +115,17 @@ impl Generation {
     pub(crate) fn file_in_place(&self) -> Option<&Arc<OpenFile>> {
         let Handle { file, dev, ino } = self.open.as_ref()?;
         ((*dev, *ino) == (self.identity.dev, self.identity.ino) && !file.gz).then_some(file)
+    }
+
+    /// Whether anything was ever seen to be in it.
+    pub(crate) fn has_content(&self) -> bool {
+        self.size > 0 || self.begun
+    }
+
+    /// The open file, where asking it never blocks.
+    pub(crate) fn file_to_ask(&self) -> Option<Arc<OpenFile>> {
+        let Handle { file, .. } = self.open.as_ref()?;
+        file.file.remote_mount().is_none().then(|| file.clone())
     }
 
     /// Whether more of its beginning would tell more.

@@ -4,10 +4,11 @@
 //! [`Next`]s come out.
 //!
 //! **Leaving a generation.** Kubelet renames a log before the runtime opens the new one, and the runtime goes on writing
-//! to the renamed file until then. So a view leaves generation G for its successor only when the successor was seen to
-//! have content (or stayed empty for [`GRACE`]) *and* a read that was asked for after that found nothing more in G. What
-//! is written to G later still is told by [`Change::Late`], with the range, and is read out of its order by a view of
-//! its own: `next` goes on answering for every generation that was not released.
+//! to the renamed file until then; whoever is told by logrotate does so longer. So a view leaves generation G for its
+//! successor only when the successor was seen to have content *and* a read that was asked for after that found nothing
+//! more in G; for an empty successor only where G is deleted, or the successor is not open to be asked, after [`GRACE`].
+//! What is written to G later still, by a second writer, is told by [`Change::Late`], with the range, and is read out of
+//! its order by a view of its own: `next` goes on answering for every generation that was not released.
 //!
 //! **Truncation** is told by the listing. Between the truncation and that listing a read may get bytes of the new contents,
 //! if these have already grown past the position: nothing but the scanner's look at head and tail can know. They are read
@@ -27,7 +28,7 @@ use crate::listing::{Listing, Sighting};
 use crate::next::{Change, LostReason, Next, Start, Turn};
 use crate::open::OpenFile;
 
-/// How long a successor without content holds back the advance.
+/// How long a successor without content holds back the advance where that is bounded.
 pub const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a deleted file may stay without growth before it counts as drained.
@@ -185,14 +186,23 @@ impl Lineage {
         if !ended {
             return self.read(known, offset);
         }
-        match (self.successor(at + 1), known.fate) {
-            (Some(successor), _) if self.is_ready(successor, now) => {
+        let (fate, successor) = (known.fate, self.successor(at + 1));
+        if successor.is_some_and(|successor| self.has_begun(successor)) {
+            // What was written to this one before is asked for once more.
+            self.turn += 1;
+            return self.read(&self.generations[at], offset);
+        }
+        match (successor, fate) {
+            (Some(successor), fate) if self.is_ready(successor, fate, now) => {
                 // The slowest of its readers counts: what comes later is told to all.
                 let left = self.generations[at].left;
                 self.generations[at].left = Some(left.map_or(offset, |left| left.min(offset)));
                 self.onward(at + 1)
             }
-            (Some(_), _) => Next::Wait { until: Some(self.newest_since + GRACE) },
+            (Some(_), _) if now < self.newest_since + GRACE => {
+                Next::Wait { until: Some(self.newest_since + GRACE) }
+            }
+            (Some(_), _) => Next::Wait { until: None },
             (None, Fate::Deleted { since }) if now >= since + LINGER && self.gone => Next::Finished,
             (None, Fate::Deleted { since }) if now >= since + LINGER => {
                 // Drained; its rotated siblings are still there, and so is the lineage.
@@ -370,9 +380,20 @@ impl Lineage {
         (at..self.generations.len()).find(|at| self.generations[*at].is_readable())
     }
 
-    fn is_ready(&self, successor: usize, now: Duration) -> bool {
+    /// Whether a successor that was empty is not so any more: its first bytes may be younger than the last listing.
+    fn has_begun(&mut self, successor: usize) -> bool {
+        let next = &mut self.generations[successor];
+        let Some(open) = next.file_to_ask().filter(|_| !next.has_content()) else { return false };
+        next.begun = open.stat().is_ok_and(|stat| stat.size > 0);
+        next.begun
+    }
+
+    /// Whether the successor of a generation with this fate may be read.
+    fn is_ready(&self, successor: usize, fate: Fate, now: Duration) -> bool {
         let followed = self.successor(successor + 1).is_some();
-        followed || self.generations[successor].size > 0 || now >= self.newest_since + GRACE
+        let next = &self.generations[successor];
+        let is_bounded = fate != Fate::Present || next.file_to_ask().is_none();
+        followed || next.has_content() || is_bounded && now >= self.newest_since + GRACE
     }
 
     fn onward(&self, at: usize) -> Next {

@@ -66,11 +66,30 @@ fn lines_written_to_the_old_file_after_the_view_left_it_are_late_not_lost() {
     assert_eq!(String::from_utf8_lossy(&follower.log().late), writer.written);
 }
 
+/// Logrotate makes the new log, and tells the writer when it likes: until that writes to it, it writes to the old one.
 #[test]
-fn an_empty_successor_holds_back_the_advance_only_for_the_grace() {
+fn an_empty_successor_holds_back_the_advance_until_it_is_written_to() {
     let (mut writer, mut follower) = following(100);
     writer.rename("", ".1");
-    fs::File::create(&writer.path).expect("reopened");
+    fs::File::create(&writer.path).expect("made anew");
+    follower.look();
+    follower.pass(Duration::from_secs(60));
+    let old = writer.sibling(".1");
+    writer.lines_to(&old, 3);
+    follower.wake();
+    follower.expect(&writer.written);
+    writer.lines_to(&old, 3);
+    writer.lines(1);
+    follower.wake();
+    follower.expect(&writer.written);
+    assert_eq!(follower.log().place.expect("placed").0, 1);
+}
+
+#[test]
+fn an_empty_successor_of_a_deleted_log_holds_back_the_advance_only_for_the_grace() {
+    let (mut writer, mut follower) = following(100);
+    writer.remove("");
+    fs::File::create(&writer.path).expect("made anew");
     follower.look();
     assert_eq!(follower.log().place.expect("placed").0, 0);
     follower.pass(Duration::from_secs(2));

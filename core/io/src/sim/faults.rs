@@ -25,7 +25,7 @@ pub struct Faults {
     pub stat_error: f64,
     /// A listing fails, with `EACCES`, `ENOENT` (as above), `EMFILE` or `EIO`.
     pub read_dir_error: f64,
-    /// A listing leaves an entry out, as when it is renamed meanwhile.
+    /// A listing leaves an entry out, as when it is renamed meanwhile: of a directory that changed within a second.
     pub missed_entry: f64,
     /// A change is dropped and an overflow reported instead.
     pub overflow: f64,

@@ -15,6 +15,9 @@ const OPEN_ERRORS: [i32; 4] = [libc::EACCES, libc::ENOENT, libc::EIO, libc::EMFI
 /// Errors of looking: it needs no descriptor.
 const STAT_ERRORS: [i32; 3] = [libc::EACCES, libc::ENOENT, libc::EIO];
 
+/// How long after a change a listing may have been under way while it happened, in nanoseconds.
+const CHANGING_NS: i64 = 1_000_000_000;
+
 /// The file system of a [`World`], with its faults.
 #[derive(Clone, Debug)]
 pub struct SimFs(World);
@@ -83,12 +86,14 @@ impl Fs for SimFs {
         let chance = self.0.state().faults.read_dir_error;
         self.call("list", path, (chance, &OPEN_ERRORS), |state| {
             let State { disk, rng, faults, .. } = state;
+            let directory = disk.walk(path, true)?.found()?;
+            let is_changing = disk.now_ns - disk.stat(directory)?.modified_ns < CHANGING_NS;
             let mut found = Vec::new();
-            for (name, node) in disk.entries(disk.walk(path, true)?.found()?)? {
+            for (name, node) in disk.entries(directory)? {
                 found.push(DirEntry { name: name.clone(), kind: disk.stat(*node)?.kind });
             }
             rng.shuffle(&mut found);
-            if super::faults::strikes(rng, faults.missed_entry) {
+            if is_changing && super::faults::strikes(rng, faults.missed_entry) {
                 found.pop();
             }
             Ok(found)
