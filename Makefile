@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 SEEDS ?= 3000
 
-.PHONY: help run test test-all sim fuzz loom sanitize bench versus lint
+.PHONY: help run test test-all sim fuzz loom sanitize bench versus lint go-library
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -49,6 +49,10 @@ versus: ## ringtail beside the other collectors that are on the PATH: a table an
 	@scripts/setup build
 	cargo build --release --quiet --package ringtail-agent
 	cargo run --release --quiet --package ringtail-versus --bin ringtail-versus -- $(ARGS)
+
+go-library: ## the static library for bindings/go, into bindings/go/lib
+	@scripts/setup build
+	scripts/go-library
 
 lint: ## formatting, and clippy without warnings
 	@scripts/setup lint

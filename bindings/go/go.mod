@@ -1,0 +1,3 @@
+module ringtail
+
+go 1.24

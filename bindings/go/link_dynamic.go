@@ -1,0 +1,8 @@
+//go:build ringtail_dynamic
+
+package ringtail
+
+/*
+#cgo pkg-config: ringtail
+*/
+import "C"
