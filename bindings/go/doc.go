@@ -32,7 +32,7 @@
 //
 // A [Collector] may be used by any goroutines at once, but only one may be in [Collector.Next] at a time; another one gets
 // [ErrBusy]. A [Batch] may be handed from goroutine to goroutine. A goroutine that waits in Next is parked by Go's network
-// poller and holds no thread. A [Parser], a [Joiner] and an [Encoder] are for one goroutine at a time.
+// poller and holds no thread. A [Parser] and an [Encoder] are for one goroutine at a time.
 //
 // Nothing happens behind the program's back: there is no finalizer, and what is not closed is not freed. The library starts no thread
 // before [Collector.Start], handles no signal, reads no environment, prints nothing.

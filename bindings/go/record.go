@@ -61,7 +61,7 @@ func (r Record) TimeNs() int64 { return int64(r.raw.time_ns) }
 // Time is TimeNs as a time in UTC.
 func (r Record) Time() time.Time { return time.Unix(0, r.TimeNs()).UTC() }
 
-// Source is the file that it comes from.
+// Source is the file that it comes from; nil for records of a [Parser].
 func (r Record) Source() *Source { return r.source }
 
 // Stream is where the container wrote it.
