@@ -163,7 +163,7 @@ impl Shard {
     }
 
     /// What the last run left of a lineage.
-    fn restored(&self, lineage: &Path) -> &[(Key, Row)] {
+    pub(crate) fn restored(&self, lineage: &Path) -> &[(Key, Row)] {
         self.parts.restored.get(lineage).map_or(&[], Vec::as_slice)
     }
 

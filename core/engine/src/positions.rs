@@ -11,7 +11,7 @@ use crate::checkpoint::Changes;
 use crate::cursor::Streams;
 use crate::maps::HashSet;
 use crate::names::{CursorId, LineageId};
-use crate::row::Row;
+use crate::row::{Key, Row};
 use crate::shard::{Followed, Shard, Wish};
 use crate::sink::Cursor;
 use crate::stats::Lag;
@@ -100,12 +100,17 @@ impl Shard {
         followed.views.iter().find(|view| Some(view.id) == cursor.view)
     }
 
-    /// The smallest position that a restart would read from.
+    /// The smallest position that a restart would read from, or an output that is away and may come back.
     fn oldest(&self, id: LineageId) -> Option<Position> {
         let followed = self.lineages.get(&id)?;
-        let cursors = followed.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
+        let cursors = || followed.cursors.iter().filter_map(|id| self.sink.cursors.get(id));
+        let is_away = |key: &Key| cursors().all(|cursor| cursor.key != *key);
+        let away = self.restored(&followed.path).iter().filter(|(key, _)| is_away(key));
+        // What is gone is not kept for it: it may never come back.
+        let there = followed.lineage.oldest_readable().map(|generation| Position { generation, offset: 0 });
+        let away = away.flat_map(|(_, row)| row.standing.streams).filter_map(|stood| Some(stood.max(there?)));
         let late = followed.views.iter().filter(|view| view.until.is_some()).map(|view| view.place);
-        cursors.flat_map(|cursor| self.position(cursor)).chain(late).min()
+        cursors().flat_map(|cursor| self.position(cursor)).chain(away).chain(late).min()
     }
 
     /// Lets go of the files that nothing will read from again.

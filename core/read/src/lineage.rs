@@ -361,6 +361,11 @@ impl Lineage {
         self.released.iter().cloned().chain(readable.map(record)).collect()
     }
 
+    /// The first generation of which something can still be read.
+    pub fn oldest_readable(&self) -> Option<u32> {
+        self.successor(0).map(|at| self.generations[at].number)
+    }
+
     fn read(&self, known: &Generation, offset: u64) -> Next {
         let size_hint = if known.gz { 0 } else { known.size.saturating_sub(offset) };
         match &known.open {

@@ -20,6 +20,7 @@ crate::support::on_both_backends! {
     a_payload_that_is_always_refused_does_not_hold_up_the_rest;
     an_output_that_is_taken_away_with_unsent_data_and_comes_back;
     an_output_that_is_renamed_with_unsent_data;
+    an_output_that_comes_back_after_a_rotation_reads_the_rotated_rest;
 }
 
 /// A backend that takes nothing while `sick`, and takes its time to say so.
@@ -121,6 +122,46 @@ fn an_output_that_is_taken_away_with_unsent_data_and_comes_back(io: Io) {
         let verdict = verdict(sink, &log.written());
         println!("FIG an output taken away and brought back, {name}: {verdict}");
         assert!(verdict.nothing_lost() && (verdict.exact() || !in_time), "{name}: {verdict}");
+    }
+}
+
+/// The rest of the rotated file was read by the other output alone.
+fn an_output_that_comes_back_after_a_rotation_reads_the_rotated_rest(io: Io) {
+    let (scene, sick, good) = (Scene::new(io), Arc::new(AtomicBool::new(false)), good_sink());
+    let late = hanging_sink(&sick);
+    let mut log = Log::create(scene.logs().join("0.log"));
+    let base = || scene.config().top("memory: 64MiB").path(log.path()).http("good", &good.url(), "");
+    let both = base().http("late", &late.url(), "timeout: 10s,");
+    let alone = base();
+    let agent = scene.start(&both);
+    log.print(500);
+    require_exact(&late, &log.written());
+    sick.store(true, Relaxed);
+    log.print(50_000);
+    require_exact(&good, &log.written());
+    let changes = |count: usize| scene.said().matches("the configuration was changed").count() >= count;
+    scene.write_config(&alone);
+    until("it is taken away", PATIENCE, || changes(1));
+    log.print(500);
+    require_exact(&good, &log.written());
+    // Late's former generation delivers what it has, so that nothing of it waits for an answer any more.
+    sick.store(false, Relaxed);
+    settle(&late, &log.written(), Duration::from_secs(3));
+    log.print(500);
+    require_exact(&good, &log.written());
+    log.rotate("20260102-030405");
+    log.print(500);
+    require_exact(&good, &log.written());
+    std::thread::sleep(Duration::from_secs(3));
+    scene.write_config(&both);
+    until("it is back", PATIENCE, || changes(2));
+    log.print(500);
+    settle(&late, &log.written(), PATIENCE);
+    agent.stop();
+    for (name, sink) in [("good", &good), ("late", &late)] {
+        let verdict = verdict(sink, &log.written());
+        println!("FIG an output taken away and brought back, {name}: {verdict}");
+        assert!(verdict.nothing_lost(), "{name}: {verdict}");
     }
 }
 
