@@ -474,7 +474,9 @@ impl Shard {
         let Some(view) = self.view_mut(id, view_id) else { return };
         view.place = Position { generation, offset };
         view.half_line = None;
-        view.has_gap = false;
+        if std::mem::take(&mut view.has_gap) {
+            view.decoder.leave_gap();
+        }
         view.discards_line = false;
         view.gz = None;
         self.ready.push_back((id, view_id));

@@ -95,6 +95,33 @@ fn a_partial_goes_on_over_a_truncation_that_lost_nothing() {
     });
 }
 
+/// Promise 6: more than `flush_after` passes between the parts of a message, in one file and over a rotation.
+#[test]
+fn both_pieces_of_a_message_that_was_not_waited_for_are_marked() {
+    on_both(|setup| {
+        let memory = Memory::new();
+        let mut pipeline = setup.pipeline("test", &["*.log"], &[("out", &memory)]);
+        pipeline.flush_after = Duration::from_millis(20);
+        let engine = Engine::start(setup.config(Mode::Follow), vec![pipeline]).unwrap();
+        let path = setup.path("0.log");
+        append(&path, &cri("stdout P", "a"));
+        eventually(|| memory.len() == 1, "the first piece");
+        append(&path, &(cri("stdout F", "b") + &cri("stdout F", "whole")));
+        eventually(|| memory.len() == 3, "its rest and a whole one");
+        append(&path, &cri("stdout P", "c"));
+        eventually(|| memory.len() == 4, "another first piece");
+        fs::rename(&path, setup.path("0.log.20260102-030405")).unwrap();
+        append(&path, &(cri("stdout F", "d") + &cri("stdout F", "next")));
+        eventually(|| memory.len() == 6, "its rest in the next file");
+        let part = Flags::PARTIAL;
+        let expected = [part, part, Flags::NONE, part, part, Flags::NONE];
+        let texts = ["a", "b", "whole", "c", "d", "next"].map(str::to_owned);
+        let expected: Vec<_> = texts.into_iter().zip(expected).collect();
+        assert_eq!(memory.flagged(Stream::Stdout), expected);
+        assert!(engine.stop(STOP).all_answered);
+    });
+}
+
 #[test]
 fn a_partial_does_not_go_on_over_lines_that_were_lost_unread() {
     on_both(|setup| {

@@ -147,13 +147,20 @@ impl Decoder {
         done.map_err(|begin| self.stick(begin))
     }
 
-    /// Delivers the open record of `stream` marked [`Flags::PARTIAL`]; what comes next is a record of its own. Returns the
+    /// Delivers the open record of `stream` marked [`Flags::PARTIAL`]; what comes next is taken for its rest: it is a record
+    /// of its own and marked too, unless [`leave_gap`](Self::leave_gap) says otherwise. Returns the
     /// position behind its last part, to which the `end` of the record refers: it may lie in an earlier file. Nothing when
     /// nothing is open.
     ///
     /// [`Flags::PARTIAL`]: ringtail_record::Flags::PARTIAL
     pub fn flush_partial(&mut self, stream: Stream, table: &mut Table) -> Option<Position> {
         self.joins.flush(stream, table)
+    }
+
+    /// Bytes before those that come next are lost: the next record of a stream is not taken for the rest of one that was
+    /// flushed.
+    pub fn leave_gap(&mut self) {
+        self.joins.part_ways();
     }
 
     /// Where the open record of `stream` begins: the position from which a resume must read to get it whole. An

@@ -50,6 +50,8 @@ pub(crate) struct Joins {
     open: [Option<Open>; Stream::ALL.len()],
     /// The stream is in the middle of a record that was delivered.
     skipping: [bool; Stream::ALL.len()],
+    /// The stream's last record was delivered before its end was seen: its next one is the rest of that.
+    parted: [bool; Stream::ALL.len()],
     /// Lines of the stream that end up to here are done with, though the reader may go back behind it: the beginning
     /// of their record could not be known then.
     done: [Option<Position>; Stream::ALL.len()],
@@ -77,14 +79,18 @@ enum Text {
 
 impl Joins {
     pub(crate) fn new(max_record: usize, at_limit: AtLimit) -> Self {
-        Joins { max_record, at_limit, open: [const { None }; 3], skipping: [false; 3], done: [None; 3] }
+        let open = [const { None }; 3];
+        Joins { max_record, at_limit, open, skipping: [false; 3], parted: [false; 3], done: [None; 3] }
     }
 
-    /// Whether a record of `stream` is open, or its rest skipped.
+    /// Whether a record of `stream` is open, or its rest skipped or still to be marked.
     #[inline]
     pub(crate) fn is_open(&self, stream: Stream) -> bool {
         let stream = stream.index();
-        self.open[stream].is_some() || self.skipping[stream] || self.done[stream].is_some()
+        self.open[stream].is_some()
+            || self.skipping[stream]
+            || self.parted[stream]
+            || self.done[stream].is_some()
     }
 
     /// Forgets what lies before `oldest`: the reader will not go back behind that.
@@ -166,8 +172,9 @@ impl Joins {
         self.open.iter_mut().flatten().try_for_each(|open| open.text.leave(chunk, carries, 0))
     }
 
-    /// Delivers the open record of `stream` with `flags`; returns where its last part ends.
-    pub(crate) fn deliver(&mut self, stream: Stream, flags: Flags, table: &mut Table) -> Option<Position> {
+    /// Delivers the open record of `stream` with `flags`, the rest of a parted one marked as partial; returns where its
+    /// last part ends.
+    fn deliver(&mut self, stream: Stream, flags: Flags, table: &mut Table) -> Option<Position> {
         let open = self.open[stream.index()].take()?;
         let (home, off, len) = match open.text {
             Text::Here { off, len, .. } => (Home::CHUNK, off, len),
@@ -176,16 +183,30 @@ impl Joins {
                 (table.keep(carry), 0, len)
             }
         };
-        let part = Part { time_ns: open.time_ns, stream, flags: open.flags | flags, whole: true, off, len };
+        let is_rest = std::mem::take(&mut self.parted[stream.index()]);
+        let flags = open.flags | flags | if is_rest { Flags::PARTIAL } else { Flags::NONE };
+        let part = Part { time_ns: open.time_ns, stream, flags, whole: true, off, len };
         table.lost_record_bytes += open.lost as u64;
         table.push(part, open.end.offset, home);
         Some(open.end)
     }
 
-    /// Delivers the open record of `stream` marked as partial; what comes next is a record of its own.
+    /// Delivers the open record of `stream` marked as partial; what comes next is its rest, and marked too. Its parts are not
+    /// read again, or they would make a whole record of it that is taken for a rest.
     pub(crate) fn flush(&mut self, stream: Stream, table: &mut Table) -> Option<Position> {
-        self.skipping[stream.index()] = false;
-        self.deliver(stream, Flags::PARTIAL, table)
+        let end = self.deliver(stream, Flags::PARTIAL, table);
+        let stream = stream.index();
+        let was_skipping = std::mem::take(&mut self.skipping[stream]);
+        self.parted[stream] |= was_skipping || end.is_some();
+        if self.at_limit == AtLimit::Deliver {
+            self.done[stream] = end.or(self.done[stream]);
+        }
+        end
+    }
+
+    /// What comes next is no record's rest, or cannot be known to be one.
+    pub(crate) fn part_ways(&mut self) {
+        self.parted = [false; Stream::ALL.len()];
     }
 
     /// Ends a record with its last part, or when it has passed the limit.

@@ -22,7 +22,8 @@ pub struct Joined<'a> {
     pub time_ns: i64,
     /// The stream of all its parts.
     pub stream: Stream,
-    /// [`Flags::TRUNCATED`] where it was cut at `max_record`, [`Flags::PARTIAL`] where its end was not seen.
+    /// [`Flags::TRUNCATED`] where it was cut at `max_record`, [`Flags::PARTIAL`] where its end was not seen
+    /// or its beginning was delivered before.
     pub flags: Flags,
     /// The message: in the part itself where that is all of it.
     pub body: &'a [u8],
@@ -61,10 +62,11 @@ impl Joiner {
         Ok(self.last())
     }
 
-    /// The open record of `stream`, marked [`Flags::PARTIAL`]: it is not waited for any longer.
+    /// The open record of `stream`, marked [`Flags::PARTIAL`]: it is not waited for any longer, and its rest, should it come,
+    /// is a record of its own and marked too.
     pub fn flush(&mut self, stream: Stream) -> Option<Joined<'_>> {
         self.table.clear();
-        self.joins.deliver(stream, Flags::PARTIAL, &mut self.table)?;
+        self.joins.flush(stream, &mut self.table)?;
         self.last()
     }
 
@@ -98,6 +100,10 @@ mod tests {
         let open = joiner.flush(Stream::Stderr).expect("open");
         assert_eq!((open.body, open.time_ns, open.flags), (&b"other "[..], 2, Flags::PARTIAL));
         assert_eq!(joiner.flush(Stream::Stderr), None);
+        for (text, flags) in [(&b"rest"[..], Flags::PARTIAL), (b"next", Flags::NONE)] {
+            let joined = joiner.add(Stream::Stderr, 5, text, true).expect("budget").expect("whole");
+            assert_eq!((joined.body, joined.flags), (text, flags));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What happens to the last line of a file, to open records, and when carries run out.
 
+use proptest::prelude::*;
 use ringtail_memory::{Budget, CarryPool, Exhausted, Use};
 use ringtail_oracles::parse::hog;
 use ringtail_parse::{Decoder, Format, Input, LARGEST_LIMIT, Limits, LineEnd, Table};
@@ -167,6 +168,151 @@ fn an_open_record_is_told_over_a_rotation_and_flushed_with_the_position_of_its_l
     assert_eq!(test.table.records[0].flags, Flags::PARTIAL);
     assert_eq!(test.table.message(&test.table.records[0], &[]), b"part");
     assert_eq!(test.decoder.flush_partial(Stream::Stdout, &mut test.table), None);
+}
+
+/// What happens to a file that is followed.
+#[derive(Clone, Debug)]
+enum Step {
+    Line(Stream, bool),
+    Flush,
+    Rotation,
+    /// The next file begins behind lines that are lost.
+    Gap,
+    /// What is open is dropped and read again, from where the decoder says.
+    GoBack,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
+    prop_oneof![
+        6 => (stream, any::<bool>()).prop_map(|(stream, whole)| Step::Line(stream, whole)),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Rotation),
+        1 => Just(Step::Gap),
+        1 => Just(Step::GoBack),
+    ]
+}
+
+/// A decoder on lines that come one by one, and what must be delivered of them, told part by part.
+struct Followed {
+    test: Test,
+    /// The lines since the last rotation, and where each begins.
+    lines: Vec<(Vec<u8>, Position)>,
+    at: Position,
+    got: Vec<(Stream, Vec<u8>, Flags)>,
+    expected: Vec<(Stream, Vec<u8>, Flags)>,
+    open: [Option<Vec<u8>>; 3],
+    is_rest: [bool; 3],
+    /// The end of the last record: what ends before was delivered.
+    done: [Position; 3],
+}
+
+impl Followed {
+    fn take(&mut self, chunk: &[u8], generation: u32) {
+        for record in &self.test.table.records {
+            let (stream, end) = (record.stream, at(generation, record.end));
+            if end > self.done[stream.index()] {
+                self.done[stream.index()] = end;
+                let message = self.test.table.message(record, chunk).to_vec();
+                self.got.push((stream, message, record.flags));
+            }
+        }
+        self.test.table.clear();
+    }
+
+    fn read(&mut self, from: Position) {
+        let lines = self.lines.clone();
+        for (line, begin) in lines.into_iter().filter(|(_, begin)| *begin >= from) {
+            let mut chunk = line.clone();
+            let consumed = self.test.decoder.decode(&mut chunk, begin, 7, &mut self.test.table);
+            assert_eq!(consumed, Ok(line.len()));
+            self.take(&chunk, begin.generation);
+        }
+    }
+
+    fn line(&mut self, stream: Stream, whole: bool, number: usize) {
+        let (tag, text) = (if whole { "F" } else { "P" }, format!("{number};"));
+        let line = format!("2026-01-02T03:04:05Z {} {tag} {text}\n", stream.name()).into_bytes();
+        let begin = self.at;
+        self.at.offset += line.len() as u64;
+        self.lines.push((line, begin));
+        self.read(begin);
+        self.open[stream.index()].get_or_insert_default().extend(text.bytes());
+        if whole {
+            self.end(stream, Flags::NONE);
+        }
+    }
+
+    fn end(&mut self, stream: Stream, flags: Flags) {
+        let Some(message) = self.open[stream.index()].take() else { return };
+        let is_rest = std::mem::replace(&mut self.is_rest[stream.index()], flags == Flags::PARTIAL);
+        let flags = if is_rest { Flags::PARTIAL } else { flags };
+        self.expected.push((stream, message, flags));
+    }
+
+    fn flush(&mut self) {
+        for stream in Stream::ALL {
+            if let Some(end) = self.test.decoder.flush_partial(stream, &mut self.test.table) {
+                self.take(&[], end.generation);
+            }
+            self.end(stream, Flags::PARTIAL);
+        }
+    }
+
+    fn step(&mut self, step: &Step, number: usize) {
+        match step {
+            Step::Line(stream, whole) => self.line(*stream, *whole, number),
+            Step::Flush => self.flush(),
+            Step::Rotation => self.at = at(self.at.generation + 1, 0),
+            Step::Gap => {
+                self.flush();
+                self.test.decoder.leave_gap();
+                self.is_rest = [false; 3];
+                self.at = at(self.at.generation + 1, 0);
+            }
+            Step::GoBack => {
+                if let Some(from) = self.test.decoder.forget() {
+                    self.read(from);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Promise 6: of a message that was not waited for, every piece is marked, and no whole message is. In the same file
+    /// or over rotations, a stream apart, also when the reader goes back; not over a gap, where nobody knows.
+    #[test]
+    fn every_piece_of_a_parted_message_is_marked_and_nothing_else(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let limits = Limits { max_line: 64, max_record: 4096 };
+        let mut test = test(Input::Fixed(Format::Cri));
+        test.decoder = Decoder::new(Input::Fixed(Format::Cri), limits, test.carries.clone());
+        let (got, expected) = (Vec::new(), Vec::new());
+        let (open, is_rest, done) = ([const { None }; 3], [false; 3], [Position::default(); 3]);
+        let mut followed = Followed { test, lines: Vec::new(), at: at(0, 0), got, expected, open, is_rest, done };
+        for (number, step) in steps.iter().enumerate() {
+            followed.step(step, number);
+        }
+        prop_assert_eq!(followed.got, followed.expected);
+    }
+}
+
+#[test]
+fn the_rest_of_a_record_that_was_cut_at_the_limit_and_flushed_is_marked() {
+    let mut test = test(Input::Fixed(Format::Cri));
+    let long = [&b"2026-01-02T03:04:05Z stdout P "[..], &[b'x'; 30], b"\n"].concat();
+    for part in 0..4 {
+        test.decode(&long, at(0, part * long.len() as u64)).expect("carries");
+    }
+    assert_eq!(test.table.records[0].flags, Flags::TRUNCATED);
+    assert_eq!(test.decoder.flush_partial(Stream::Stdout, &mut test.table), None);
+    test.table.clear();
+    let rest = b"2026-01-02T03:04:05Z stdout F rest\n2026-01-02T03:04:05Z stdout F next\n";
+    test.decode(rest, at(1, 0)).expect("carries");
+    let flags: Vec<_> = test.table.records.iter().map(|record| record.flags).collect();
+    assert_eq!(flags, [Flags::PARTIAL, Flags::NONE]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Flags {
     pub const TRUNCATED: Flags = Flags(1);
     /// Not in the format of its file; delivered as it was found.
     pub const MALFORMED: Flags = Flags(2);
-    /// Delivered before its end was seen: an open partial, or a raw line without its newline.
+    /// Delivered before its end was seen (an open partial, or a raw line without its newline), or the rest of such a partial.
     pub const PARTIAL: Flags = Flags(4);
 
     /// Every flag with the name it has on the wire.
