@@ -32,6 +32,9 @@ use crate::survey::Surveys;
 use crate::tracked::Tracked;
 use crate::walk::{Match, Trouble, Walk};
 
+/// What tells one trouble from another: the kind, and the operating system's number where there is one.
+type Reason = (ErrorKind, Option<i32>);
+
 /// Where kubelet keeps the logs, where nobody chose another place.
 const PODS: &str = "/var/log/pods";
 
@@ -42,6 +45,8 @@ pub struct ScanError {
     pub path: Arc<Path>,
     /// Why. `QuotaExceeded`: more paths match than are followed.
     pub kind: ErrorKind,
+    /// The same in words, with the operating system's number where it has one: not every number has a kind of its own.
+    pub why: String,
     /// It is a symlink that is not followed, and leads here.
     pub leads_to: Option<Arc<Path>>,
 }
@@ -49,7 +54,7 @@ pub struct ScanError {
 impl fmt::Display for ScanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.leads_to {
-            None => write!(f, "{}", self.kind),
+            None => f.write_str(&self.why),
             Some(to) => write!(
                 f,
                 "a symlink that leads out, to {}, is not followed; if that is a log, name it in `paths` too",
@@ -97,7 +102,7 @@ pub struct Scanner {
     first: bool,
     /// It is still to be said which lineages no spec wants any more: not before a scan could look everywhere.
     sorts_out: bool,
-    errors: HashMap<Arc<Path>, ErrorKind>,
+    errors: HashMap<Arc<Path>, Reason>,
     new_errors: Vec<ScanError>,
     cost: Cost,
 }
@@ -384,11 +389,17 @@ impl Scanner {
         let mut present = HashMap::default();
         for (path, error) in troubles {
             let kind = error.kind();
-            if self.errors.get(&path) != Some(&kind) && present.get(&path) != Some(&kind) {
+            let reason = (kind, error.raw_os_error());
+            if self.errors.get(&path) != Some(&reason) && present.get(&path) != Some(&reason) {
                 let leads_to = LinkRefused::of(&error).map(|refused| refused.leads_to.clone());
-                self.new_errors.push(ScanError { path: path.clone(), kind, leads_to });
+                self.new_errors.push(ScanError {
+                    path: path.clone(),
+                    kind,
+                    why: error.to_string(),
+                    leads_to,
+                });
             }
-            present.insert(path, kind);
+            present.insert(path, reason);
         }
         match all {
             true => self.errors = present,

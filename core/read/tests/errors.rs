@@ -113,7 +113,7 @@ fn a_start_that_cannot_read_waits_and_then_knows_the_log_again() {
     }
 }
 
-/// A disk that goes on failing is told once, not with every look.
+/// A disk that goes on failing is told once, not with every look, and as the kernel tells it: EIO has no kind of its own.
 #[test]
 fn what_cannot_be_read_is_told_once() {
     let world = world("first\n");
@@ -122,6 +122,7 @@ fn what_cannot_be_read_is_told_once() {
     assert_eq!(look(&world, &mut scanner).len(), 0);
     let errors = scanner.take_errors();
     assert!(errors.len() == 1 && *errors[0].path == *Path::new(LOG), "{errors:?}");
+    assert_eq!(errors[0].to_string(), "Input/output error (os error 5)");
     assert_eq!(look(&world, &mut scanner).len(), 0);
     assert_eq!(scanner.take_errors(), []);
 }
