@@ -20,6 +20,7 @@ use crate::health::{
     CHECKPOINTER_HANGS_AFTER, Health, SCANNER_HANGS_AFTER, SHARD_HANGS_AFTER, Unhealthy, Vital,
 };
 use crate::maps::{HashMap, HashSet};
+use crate::renamed::{KeptNames, Missing};
 use crate::row::{Row, known_files};
 use crate::scanning::{Order, Scanning, ShardLink, shard_number};
 use crate::shard::{Message, RowsByLineage, Running, Shard, ShardParts};
@@ -87,6 +88,7 @@ pub struct Engine {
     scanner: Option<(Sender<Order>, Waker, JoinHandle<()>)>,
     checkpointer: Option<Checkpointer>,
     known_pipelines: HashSet<Arc<str>>,
+    kept_names: KeptNames,
     running: HashMap<u32, Arc<Running>>,
     last_spec: u32,
     health: Health,
@@ -118,6 +120,7 @@ impl Engine {
             scanner: None,
             checkpointer,
             known_pipelines: restored.pipelines.clone(),
+            kept_names: KeptNames::of(restored.rows.keys()),
             running: HashMap::default(),
             last_spec: 0,
             health: Health::default(),
@@ -134,13 +137,16 @@ impl Engine {
     }
 
     /// Runs these pipelines from now on. A pipeline that is equal to one that runs goes on undisturbed; a changed one
-    /// goes on where it stands with its new settings; one that is gone waits for its last answers. Engine settings
-    /// stay as they are.
+    /// goes on where it stands with its new settings; one that is gone waits for its last answers. A name that has
+    /// positions and is not there is told in the log, since it may have been renamed. Engine settings stay as they are.
     ///
     /// # Errors
     /// When a pattern is wrong: then nothing changes.
     pub fn apply(&mut self, pipelines: Vec<Pipeline>) -> Result<(), StartError> {
         check_patterns(&pipelines)?;
+        if self.config.data_dir.is_some() {
+            self.kept_names.configure(&pipelines).iter().for_each(Missing::tell);
+        }
         let mut running = HashMap::default();
         for config in pipelines {
             let same = self.running.iter().find(|(_, known)| is_same(&known.config, &config));

@@ -29,6 +29,7 @@ mod outbox;
 mod positions;
 mod reading;
 mod remote;
+mod renamed;
 mod row;
 mod scanning;
 mod shard;
