@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 SEEDS ?= 3000
 
-.PHONY: help run test test-all sim fuzz loom sanitize bench versus lint go-library
+.PHONY: help run test test-all sim fuzz loom sanitize bench versus lint install go-library
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \

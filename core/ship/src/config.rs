@@ -53,7 +53,8 @@ pub enum SinkConfig {
     },
 }
 
-/// When a file is begun anew, and what stays: `file.1` (the newest) to `file.<keep>`.
+/// When a file is begun anew, and what stays: `file.1` (the newest) to `file.<keep>`, and small files that unclean ends
+/// left, as long as all are at most `keep * max_bytes` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotate {
     /// A payload that would make the file larger goes to a new one; a payload is never split.

@@ -164,7 +164,7 @@ impl FileWriter {
     /// Moves the full file aside and opens an empty one.
     fn begin_new(&mut self) -> io::Result<()> {
         self.open = None;
-        shift(&self.path, self.rotate.map(|rotate| rotate.keep))?;
+        shift(&self.path, self.rotate)?;
         self.opened().map(drop)
     }
 
@@ -188,7 +188,7 @@ impl FileWriter {
         if self.open.is_none() {
             fs::create_dir_all(self.directory())?;
             if self.is_unclean()? {
-                shift(&self.path, self.rotate.map(|rotate| rotate.keep))?;
+                shift(&self.path, self.rotate)?;
             }
             self.mark()?;
             let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
