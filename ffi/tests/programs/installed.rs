@@ -64,7 +64,7 @@ fn the_example_in_cpp_compresses_and_acknowledges() {
     let pod = dir.path().join("shop_web-0_0c5f0d0e-3f0a-4b5e-9d3c-0a1b2c3d4e5f/app");
     fs::create_dir_all(&pod).expect("a directory");
     fs::write(pod.join("0.log"), "2026-01-02T03:04:05Z stdout F hello\n").expect("a log");
-    let program = Program::of("examples/embed.cpp").linked(Linkage::Shared).build();
+    let program = Program::of("../bindings/cpp/embed.cpp").linked(Linkage::Shared).build();
     let embed = || {
         let mut embed = Command::new(&program);
         embed
