@@ -177,8 +177,8 @@ fn half_a_surrogate_pair_on_either_side_of_a_cut_is_replaced() {
     // Bytes that are no UTF-8, of whatever writer, are joined as they are.
     let [front, back] = [&[0xc3][..], &[0xa9]];
     let mut feed = Feed::new(Input::Fixed(Format::DockerJson));
-    feed.take(&[&b"{\"log\":\""[..], front, &line("")[8..].as_bytes()].concat());
-    feed.take(&[&b"{\"log\":\""[..], back, br"\n", &line("")[8..].as_bytes()].concat());
+    feed.take(&[&b"{\"log\":\""[..], front, &line("").as_bytes()[8..]].concat());
+    feed.take(&[&b"{\"log\":\""[..], back, br"\n", &line("").as_bytes()[8..]].concat());
     assert_eq!(feed.messages(), ["é".as_bytes()]);
 }
 
