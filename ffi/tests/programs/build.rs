@@ -1,10 +1,15 @@
 #![allow(unreachable_pub, reason = "a module of tests")]
 //! Building and running C and C++ programs.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+/// The programs that this process has built or is building, with their sources.
+static BUILT: LazyLock<Mutex<HashMap<PathBuf, Arc<OnceLock<PathBuf>>>>> = LazyLock::new(Mutex::default);
 
 /// How a program has the library.
 #[derive(Clone, Copy, Debug)]
@@ -65,20 +70,37 @@ impl Program {
         self
     }
 
-    /// Builds it; where the program is.
+    /// Builds it, once for all tests that want it; where the program is.
+    ///
+    /// Several tests run one program at the same time, and what a linker has open for writing cannot be run (ETXTBSY): it writes
+    /// under another name, and what stands under the program's own is whole and never written again.
     pub fn build(&self) -> PathBuf {
-        let is_c = self.source.extension().is_some_and(|extension| extension == "c");
-        let (variable, usual, standard) =
-            if is_c { ("CC", "cc", "-std=c11") } else { ("CXX", "c++", "-std=c++17") };
-        let stem = self.source.file_stem().unwrap_or_default().to_string_lossy();
-        let name: String = format!("{stem}-{:?}{}", self.linkage, self.flags.join(""))
+        let file = self.source.file_name().unwrap_or_default().to_string_lossy();
+        let name: String = format!("{file}-{:?}{}", self.linkage, self.flags.join(""))
             .chars()
             .map(|char| if char.is_ascii_alphanumeric() { char } else { '-' })
             .collect();
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let built =
+            BUILT.lock().unwrap_or_else(PoisonError::into_inner).entry(out.clone()).or_default().clone();
+        let source = built.get_or_init(|| {
+            let unfinished = out.with_extension(std::process::id().to_string());
+            self.compile(&unfinished);
+            fs::rename(&unfinished, &out).expect("in its place, at once");
+            self.source.clone()
+        });
+        assert_eq!(source, &self.source, "two sources want to be {}", out.display());
+        out
+    }
+
+    /// Has the compiler write the program to `out`.
+    fn compile(&self, out: &Path) {
+        let is_c = self.source.extension().is_some_and(|extension| extension == "c");
+        let (variable, usual, standard) =
+            if is_c { ("CC", "cc", "-std=c11") } else { ("CXX", "c++", "-std=c++17") };
         let mut command = Command::new(env::var(variable).unwrap_or_else(|_| usual.into()));
         command.args([standard, "-g", "-O1"]).args(WARNINGS).args(&self.flags);
-        command.arg("-I").arg(root().join("include")).arg(&self.source).arg("-o").arg(&out);
+        command.arg("-I").arg(root().join("include")).arg(&self.source).arg("-o").arg(out);
         match self.linkage {
             Linkage::Shared => {
                 let dir = shared();
@@ -93,7 +115,6 @@ impl Program {
         let output =
             command.arg("-lpthread").output().expect("a C and a C++ compiler; scripts/setup installs them");
         assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-        out
     }
 
     /// Builds and runs it in a directory of its own; what it printed.

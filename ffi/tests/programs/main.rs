@@ -50,3 +50,14 @@ fn the_cpp_face_owns_what_it_holds() {
         Program::of("tests/programs/face.cpp").linked(linkage).run(&[&backend()]);
     }
 }
+
+/// Tests run at the same time, some of them the same program: nobody meets one that is being written (ETXTBSY).
+#[test]
+fn a_program_of_several_tests_is_built_once_and_run_by_each() {
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| Program::c("layout").flag("-DFOR_SEVERAL_TESTS").run(&[])))
+            .collect();
+        assert!(runs.into_iter().all(|run| !run.join().expect("it runs").is_empty()));
+    });
+}
