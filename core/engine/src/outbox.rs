@@ -1,10 +1,14 @@
 //! The outbox: one shard's side of one output. Records become open batches, one per lane; a full or due batch is
 //! sealed, takes its credit and is handed over, or waits here, and its lane is blocked, until there is credit.
 //!
+//! An output that a reload changes has a new outbox beside the former one. What was read later goes to the new one, and
+//! must not be delivered first: its batches wait until the former ones of their cursors are answered.
+//!
 //! Limits: a lane's waiting batches come from at most the reads in flight when it was blocked, since a view whose
 //! lane is blocked does not read.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +17,9 @@ use ringtail_memory::{CarryPool, Credit, Frozen};
 use ringtail_parse::Decoded;
 use ringtail_record::{Acks, Batch, BatchId, BatchPool, Outlet, Position, Receipt, Record, Sealed, Source};
 
-use crate::config::BatchLimits;
+use crate::config::{BatchLimits, PipelineOutput};
 use crate::cursor::{Ends, Progress};
-use crate::maps::HashMap;
+use crate::maps::{HashMap, HashSet};
 use crate::names::CursorId;
 
 /// A batch smaller than this is copied out when slabs run short; a larger one is sealed.
@@ -61,15 +65,33 @@ impl Share {
     }
 }
 
-/// Batches that were handed over, with the cursors that wait for their answer.
-pub(crate) type Unanswered = HashMap<BatchId, Vec<CursorId>>;
+/// Batches that were handed over.
+pub(crate) type Unanswered = HashMap<BatchId, HandedOver>;
+
+/// A batch that was handed over.
+pub(crate) struct HandedOver {
+    /// The name of the output.
+    pub(crate) output: Arc<str>,
+    /// The number of the outbox.
+    pub(crate) outbox: usize,
+    /// The cursors that wait for its answer.
+    pub(crate) cursors: Vec<CursorId>,
+}
 
 pub(crate) struct Outbox {
+    /// Newer ones have greater numbers.
+    number: usize,
+    /// The output's name.
+    pub(crate) output: Arc<str>,
     outlet: Arc<dyn Outlet>,
     limits: BatchLimits,
     lanes: Vec<Lane>,
     acks: Arc<dyn Acks>,
     batches: BatchPool,
+    /// A newer one serves the output, to which cursors go over.
+    is_former: bool,
+    /// In how many batches of former outboxes, not answered yet, a cursor has records.
+    held: HashMap<CursorId, usize>,
 }
 
 #[derive(Default)]
@@ -89,12 +111,13 @@ struct Open {
 
 impl Outbox {
     pub(crate) fn new(
-        outlet: Arc<dyn Outlet>,
-        limits: BatchLimits,
+        number: usize,
+        output: &PipelineOutput,
         acks: Arc<dyn Acks>,
         waker: &Waker,
         batches: BatchPool,
     ) -> Self {
+        let (outlet, limits) = (output.outlet.clone(), output.batch);
         let wake = || {
             let waker = waker.clone();
             move || waker.wake()
@@ -102,12 +125,63 @@ impl Outbox {
         outlet.credit().on_release(wake());
         (0..outlet.lanes().max(1)).for_each(|lane| outlet.queue_credit(lane).on_release(wake()));
         let lanes = (0..outlet.lanes().max(1)).map(|_| Lane::default()).collect();
-        Outbox { outlet, limits, lanes, acks, batches }
+        let output = output.name.as_str().into();
+        let (is_former, held) = (false, HashMap::default());
+        Outbox { number, output, outlet, limits, lanes, acks, batches, is_former, held }
     }
 
-    /// Whether this outbox serves `outlet` within `limits`.
-    pub(crate) fn serves(&self, outlet: &Arc<dyn Outlet>, limits: BatchLimits) -> bool {
-        Arc::ptr_eq(&self.outlet, outlet) && self.limits == limits
+    /// Whether this outbox is where the cursors of `output` belong. A former one is not, also when the output is again what it
+    /// was: what went to a newer one lies between.
+    pub(crate) fn serves(&self, output: &PipelineOutput) -> bool {
+        !self.is_former && Arc::ptr_eq(&self.outlet, &output.outlet) && self.limits == output.batch
+    }
+
+    pub(crate) fn is_former(&self) -> bool {
+        self.is_former
+    }
+
+    /// A newer one serves the output. What is open is sealed, since that waits for it.
+    pub(crate) fn retire(&mut self) {
+        self.is_former = true;
+        (0..self.lanes.len()).for_each(|lane| self.seal(lane));
+    }
+
+    /// The cursors of all batches that were not handed over, once a batch.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = CursorId> {
+        let batches = self.lanes.iter().flat_map(|lane| lane.waiting.iter().chain(&lane.open));
+        batches.flat_map(|batch| batch.cursors.iter().copied())
+    }
+
+    /// `cursor` has records in so many more batches of a former outbox.
+    pub(crate) fn hold(&mut self, cursor: CursorId, batches: usize) {
+        *self.held.entry(cursor).or_default() += batches;
+    }
+
+    /// A batch of a former outbox, with records of `cursors`, was answered or taken back.
+    pub(crate) fn release(&mut self, cursors: &[CursorId]) {
+        for cursor in cursors {
+            if let Entry::Occupied(mut batches) = self.held.entry(*cursor) {
+                *batches.get_mut() -= 1;
+                if *batches.get() == 0 {
+                    batches.remove();
+                }
+            }
+        }
+    }
+
+    /// Takes back what was not handed over, in each lane from the first batch on that has records of `again`, which are
+    /// read again from before these. The cursors of each batch that was taken back.
+    pub(crate) fn recall(&mut self, again: &HashSet<CursorId>) -> Vec<Vec<CursorId>> {
+        let is_stale = |batch: &Open| batch.cursors.iter().any(|cursor| again.contains(cursor));
+        let mut recalled = Vec::new();
+        for lane in &mut self.lanes {
+            let first = lane.waiting.iter().position(is_stale);
+            if first.is_some() || lane.open.as_ref().is_some_and(is_stale) {
+                recalled.extend(lane.waiting.drain(first.unwrap_or(lane.waiting.len())..));
+                recalled.extend(lane.open.take());
+            }
+        }
+        recalled.into_iter().map(|batch| batch.cursors).collect()
     }
 
     pub(crate) fn lane_of(&self, lineage_hash: u64) -> usize {
@@ -115,7 +189,7 @@ impl Outbox {
         usize::try_from(lane).expect("a lane's number is below a Vec's length")
     }
 
-    /// Puts all of `delivery` into the batches of `lane` for `cursor`.
+    /// Puts all of `delivery` into the batches of `lane` for `cursor`. In how many of them it had no records before.
     pub(crate) fn push(
         &mut self,
         lane: usize,
@@ -124,9 +198,9 @@ impl Outbox {
         progress: &mut Progress,
         now: Duration,
         next_id: &mut BatchId,
-    ) {
+    ) -> usize {
         let record_bytes = RECORD_WIRE_BYTES + delivery.source.wire_len();
-        let mut share = delivery.share;
+        let (mut share, mut begun) = (delivery.share, 0);
         for run in delivery.records.chunk_by(|a, b| a.home == b.home) {
             let buffer = match run[0].home.joined() {
                 None => delivery.chunk,
@@ -150,6 +224,7 @@ impl Outbox {
                 open.batch.count_input(now_in.last().map_or(0, |last| share.up_to(last.end)));
                 if progress.pushed(open.id, ends, delivery.tail) {
                     open.cursors.push(cursor);
+                    begun += 1;
                 }
                 if open.is_full(&self.limits) {
                     self.seal(lane);
@@ -157,6 +232,7 @@ impl Outbox {
                 rest = later;
             }
         }
+        begun
     }
 
     /// Seals what is due at `now`, or everything when `all`, and hands over what there is credit for.
@@ -216,6 +292,9 @@ impl Outbox {
         let queue_credit = self.outlet.queue_credit(number);
         let state = &mut self.lanes[lane];
         while let Some(front) = state.waiting.front() {
+            if !self.held.is_empty() && front.cursors.iter().any(|cursor| self.held.contains_key(cursor)) {
+                break;
+            }
             // A batch larger than the whole share would wait for ever: it takes all there is.
             let bytes = |credit: &Credit| front.wire_bytes.min(credit.limit());
             // Asked for first: a credit taken and given back would wake everybody who waits for it, us included.
@@ -225,7 +304,7 @@ impl Outbox {
             let Some(credit) = self.outlet.credit().take(bytes(self.outlet.credit())) else { break };
             let Some(queued) = queue_credit.take(bytes(queue_credit)) else { break };
             let Some(Open { id, batch, cursors, .. }) = state.waiting.pop_front() else { break };
-            unanswered.insert(id, cursors);
+            unanswered.insert(id, HandedOver { output: self.output.clone(), outbox: self.number, cursors });
             let receipt = Receipt::new(id, self.acks.clone());
             self.outlet.hand_over(Sealed { batch, lane: number, credit, queued, receipt });
         }

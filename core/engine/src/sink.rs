@@ -13,7 +13,7 @@ use crate::config::PipelineOutput;
 use crate::cursor::Progress;
 use crate::maps::{HashMap, HashSet};
 use crate::names::{CursorId, LineageId, ViewId};
-use crate::outbox::{Delivery, Outbox, Unanswered};
+use crate::outbox::{Delivery, HandedOver, Outbox, Unanswered};
 use crate::row::Key;
 use crate::stats::PipelineStats;
 use crate::view::Standing;
@@ -67,21 +67,33 @@ impl Sink {
     /// The number of the outbox that serves `output`, a new one if there is none.
     pub(crate) fn outbox(&mut self, output: &PipelineOutput) -> usize {
         let mut known = self.outboxes.iter();
-        if let Some((number, _)) = known.find(|(_, outbox)| outbox.serves(&output.outlet, output.batch)) {
+        if let Some((number, _)) = known.find(|(_, outbox)| outbox.serves(output)) {
             return *number;
         }
-        let (outlet, acks) = (output.outlet.clone(), self.acks.clone());
-        let outbox = Outbox::new(outlet, output.batch, acks, &self.waker, self.batches.clone());
         self.last_outbox += 1;
+        let (acks, batches) = (self.acks.clone(), self.batches.clone());
+        let mut outbox = Outbox::new(self.last_outbox, output, acks, &self.waker, batches);
+        let formers = self.outboxes.values_mut().filter(|former| *former.output == *output.name);
+        for former in formers {
+            former.retire();
+            former.unsent().for_each(|cursor| outbox.hold(cursor, 1));
+        }
+        let handed_over = self.unanswered.values().filter(|batch| *batch.output == *output.name);
+        handed_over.flat_map(|batch| &batch.cursors).for_each(|cursor| outbox.hold(*cursor, 1));
         self.outboxes.insert(self.last_outbox, outbox);
         self.last_outbox
+    }
+
+    /// The outboxes of the output called `output` that are newer than number `than`.
+    fn newer(&mut self, output: &str, than: usize) -> impl Iterator<Item = &mut Outbox> {
+        let newer = self.outboxes.range_mut(than + 1..).map(|(_, outbox)| outbox);
+        newer.filter(move |outbox| *outbox.output == *output)
     }
 
     /// Lets the outlets go that are not among `wanted` and that nobody reads for any more: an output that was taken away or
     /// changed ends when it has delivered what it has.
     pub(crate) fn end_unwanted<'a>(&mut self, wanted: impl Iterator<Item = &'a PipelineOutput> + Clone) {
-        let is_wanted =
-            |outbox: &Outbox| wanted.clone().any(|known| outbox.serves(&known.outlet, known.batch));
+        let is_wanted = |outbox: &Outbox| wanted.clone().any(|known| outbox.serves(known));
         if self.outboxes.values().all(is_wanted) {
             return;
         }
@@ -100,9 +112,14 @@ impl Sink {
         for id in cursors {
             let Some(cursor) = self.cursors.get_mut(id) else { continue };
             let Some(outbox) = self.outboxes.get_mut(&cursor.outbox) else { continue };
-            outbox.push(cursor.lane, delivery, *id, &mut cursor.progress, now, &mut self.last_batch);
+            let begun =
+                outbox.push(cursor.lane, delivery, *id, &mut cursor.progress, now, &mut self.last_batch);
             if outbox.is_blocked(cursor.lane) {
                 outbox.flush(now, false, &mut self.unanswered);
+            }
+            if begun > 0 && outbox.is_former() {
+                let (output, number) = (outbox.output.clone(), cursor.outbox);
+                self.newer(&output, number).for_each(|newer| newer.hold(*id, begun));
             }
         }
     }
@@ -137,11 +154,15 @@ impl Sink {
         self.outboxes.get(&cursor.outbox)?.blocked_since(cursor.lane)
     }
 
-    /// An output answered. The cursors of a batch that it gave back come back: they stay where they are.
+    /// An output answered. The cursors of a batch that it gave back come back, and those of what is taken back for that:
+    /// they stay where they are.
     pub(crate) fn settle(&mut self, batch: BatchId, outcome: Outcome) -> Vec<CursorId> {
-        let Some(cursors) = self.unanswered.remove(&batch) else { return Vec::new() };
+        let Some(HandedOver { output, outbox, cursors }) = self.unanswered.remove(&batch) else {
+            return Vec::new();
+        };
+        self.release(&output, outbox, &cursors);
         match outcome {
-            Outcome::Returned => return cursors,
+            Outcome::Returned => return self.recall(&output, outbox, cursors),
             Outcome::Delivered | Outcome::Lost(Lost::Refused | Lost::Dropped) => {}
         }
         for id in cursors {
@@ -152,6 +173,26 @@ impl Sink {
             }
         }
         Vec::new()
+    }
+
+    /// A batch of this outbox with records of `cursors` is no longer before what is in newer ones.
+    fn release(&mut self, output: &str, outbox: usize, cursors: &[CursorId]) {
+        self.newer(output, outbox).for_each(|newer| newer.release(cursors));
+    }
+
+    /// What `cursors` had in this outbox comes again: takes back what is later and was not handed over, so that it does not
+    /// come first. All cursors to read for again.
+    fn recall(&mut self, output: &str, from: usize, cursors: Vec<CursorId>) -> Vec<CursorId> {
+        let mut again: HashSet<CursorId> = cursors.into_iter().collect();
+        let same = self.outboxes.range(from..).filter(|(_, outbox)| *outbox.output == *output);
+        for number in same.map(|(number, _)| *number).collect::<Vec<usize>>() {
+            let Some(outbox) = self.outboxes.get_mut(&number) else { continue };
+            for cursors in outbox.recall(&again) {
+                self.release(output, number, &cursors);
+                again.extend(cursors);
+            }
+        }
+        again.into_iter().collect()
     }
 
     /// Lets slabs go that batches pin.

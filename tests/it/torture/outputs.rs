@@ -19,6 +19,8 @@ crate::support::on_both_backends! {
     rotations_while_the_backend_hangs;
     a_payload_that_is_always_refused_does_not_hold_up_the_rest;
     an_output_that_is_taken_away_with_unsent_data_and_comes_back;
+    an_output_that_comes_back_before_its_former_self_gives_up;
+    an_output_that_comes_back_after_its_former_self_gave_up;
     an_output_that_is_renamed_with_unsent_data;
     an_output_that_comes_back_after_a_rotation_reads_the_rotated_rest;
 }
@@ -90,8 +92,8 @@ fn a_payload_that_is_always_refused_does_not_hold_up_the_rest(io: Io) {
 }
 
 /// Taken out of the configuration while its backend is dead and it has more than memory holds; the other output does not
-/// notice. When it is there again, it goes on where it was; in order, if that is before the ten seconds are over after which
-/// an output that was taken away gives up.
+/// notice. When it is there again, it goes on where it was, in order; without repeats, if that is before the ten seconds are
+/// over after which an output that was taken away gives up.
 fn an_output_that_is_taken_away_with_unsent_data_and_comes_back(io: Io) {
     let (scene, sick, good) = (Scene::new(io), Arc::new(AtomicBool::new(false)), good_sink());
     let late = hanging_sink(&sick);
@@ -122,6 +124,54 @@ fn an_output_that_is_taken_away_with_unsent_data_and_comes_back(io: Io) {
         let verdict = verdict(sink, &log.written());
         println!("FIG an output taken away and brought back, {name}: {verdict}");
         assert!(verdict.nothing_lost() && (verdict.exact() || !in_time), "{name}: {verdict}");
+    }
+}
+
+/// An output that was taken away tries for ten seconds to deliver what it has: this is when that is over.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(12);
+
+/// Two generations of the output then have what it is to deliver: the former one what it was given before, and gives that
+/// back; the new one what comes after.
+fn an_output_that_comes_back_before_its_former_self_gives_up(io: Io) {
+    outlives_its_former_self(io, Duration::ZERO, GIVEN_UP_AFTER);
+}
+
+fn an_output_that_comes_back_after_its_former_self_gave_up(io: Io) {
+    outlives_its_former_self(io, GIVEN_UP_AFTER, Duration::ZERO);
+}
+
+/// An output is taken away while its backend is dead, comes back `away` later, and its backend another `dead` later. By then
+/// nothing is tried any more of what its former self had: it comes again, in order.
+fn outlives_its_former_self(io: Io, away: Duration, dead: Duration) {
+    let (scene, sick, good) = (Scene::new(io), Arc::new(AtomicBool::new(false)), good_sink());
+    let late = hanging_sink(&sick);
+    let mut log = Log::create(scene.logs().join("0.log"));
+    let base = || scene.config().path(log.path()).http("good", &good.url(), "");
+    let both = base().http("late", &late.url(), "timeout: 10s,");
+    let alone = base();
+    let agent = scene.start(&both);
+    log.print(500);
+    require_exact(&late, &log.written());
+    sick.store(true, Relaxed);
+    log.print(5_000);
+    require_exact(&good, &log.written());
+    let changes = |count: usize| scene.said().matches("the configuration was changed").count() >= count;
+    scene.write_config(&alone);
+    until("it is taken away", PATIENCE, || changes(1));
+    log.print(500);
+    std::thread::sleep(away);
+    scene.write_config(&both);
+    until("it is back", PATIENCE, || changes(2));
+    log.print(500);
+    std::thread::sleep(dead);
+    sick.store(false, Relaxed);
+    log.print(500);
+    settle(&late, &log.written(), PATIENCE);
+    agent.stop();
+    for (name, sink) in [("good", &good), ("late", &late)] {
+        let verdict = verdict(sink, &log.written());
+        println!("FIG an output that outlives its former self, {name}: {verdict}");
+        assert!(verdict.nothing_lost() && (name == "late" || verdict.exact()), "{name}: {verdict}");
     }
 }
 

@@ -178,6 +178,12 @@ impl Memory {
         drop(held);
     }
 
+    /// Gives back the first `batches` of what is held.
+    pub fn give_back(&self, batches: usize) {
+        let held: Vec<Sealed> = self.state.lock().unwrap().held.drain(..batches).collect();
+        drop(held);
+    }
+
     fn take(&self, sealed: Sealed) {
         let mut state = self.state.lock().unwrap();
         state.input_bytes.push(sealed.batch.input_bytes());
