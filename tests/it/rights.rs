@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::ptrace;
 use ringtail_agent::demo::Sink;
 use ringtail_agent::demo::agent::Agent;
 use ringtail_agent::demo::http::Answer;
@@ -160,10 +162,7 @@ fn the_shipped_seccomp_profile_refuses_what_the_agent_does_not_do() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = |name: &str| mknodat(CWD, dir.path().join(name), FileType::Fifo, Mode::RUSR, 0).is_ok();
     assert!(node("before") && std::os::unix::fs::symlink("x", dir.path().join("before.link")).is_ok());
-    let traced = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success());
+    let victim = Victim(Command::new("sleep").arg("600").spawn().expect("sleep is everywhere"));
     let refused = under_profile(|| {
         BTreeMap::from([
             ("chroot", std::os::unix::fs::chroot("/").is_err()),
@@ -171,20 +170,36 @@ fn the_shipped_seccomp_profile_refuses_what_the_agent_does_not_do() {
             ("mount", mount("none", dir.path(), "tmpfs", MountFlags::empty(), None).is_err()),
             ("symlink", std::os::unix::fs::symlink("x", dir.path().join("after.link")).is_err()),
             ("chmod", fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).is_err()),
-            (
-                "ptrace",
-                !traced
-                    || !Command::new("strace")
-                        .args(["-o", "/dev/null", "true"])
-                        .status()
-                        .is_ok_and(|s| s.success()),
-            ),
+            ("ptrace", victim.trace() == Err(Errno::EPERM)),
         ])
     });
     let allowed: Vec<_> = refused.iter().filter(|(_, refused)| !**refused).collect();
     assert!(allowed.is_empty(), "allowed: {allowed:?}");
-    if !traced {
-        not_run("ptrace under the seccomp profile", "strace is not installed (apt install strace)");
+    // Only now: a process that somebody traces already is refused, too.
+    if let Err(error) = victim.trace() {
+        not_run(
+            "ptrace under the seccomp profile",
+            &format!("it is refused without the profile, too: {error}"),
+        );
+    }
+}
+
+/// A process that somebody may want to trace; killed when dropped.
+struct Victim(Child);
+
+impl Victim {
+    /// Traces it until the calling thread ends; harmless to it.
+    fn trace(&self) -> nix::Result<()> {
+        let id = i32::try_from(self.0.id()).expect("process ids are below 2^22");
+        ptrace::seize(nix::unistd::Pid::from_raw(id), ptrace::Options::empty())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // Both fail only when it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
