@@ -52,16 +52,13 @@ fn unmatched(path: &Path, loaded: &Loaded) -> Vec<Problem> {
         message: message.clone(),
     };
     let mut warnings: Vec<Problem> = matches.errors.iter().map(told).collect();
-    for (number, (pipeline, places)) in pipelines.iter().zip(&loaded.path_places).enumerate() {
-        for (at, (path, place)) in pipeline.origin.paths.iter().zip(places).enumerate() {
-            if matches.of_path(number, at) == 0 {
-                warnings.push(Problem {
-                    place: place.clone(),
-                    key: format!("pipelines.{}.from.files.paths[{at}]", pipeline.name),
-                    message: format!("`{path}` matches no file now; files that appear are collected"),
-                });
-            }
-        }
+    for ((pipeline, at), why) in &matches.unmatched {
+        let (name, paths) = (&pipelines[*pipeline].name, &pipelines[*pipeline].origin.paths);
+        warnings.push(Problem {
+            place: loaded.path_places[*pipeline][*at].clone(),
+            key: format!("pipelines.{name}.from.files.paths[{at}]"),
+            message: format!("`{}` {why}", paths[*at]),
+        });
     }
     warnings
 }

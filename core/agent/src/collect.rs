@@ -18,7 +18,7 @@ use ringtail_engine::{BatchLimits, Mode};
 use ringtail_parse::Input;
 use ringtail_read::sibling;
 use ringtail_ship::SinkConfig;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::collection::Collection;
 use crate::config::{Config, Pipeline};
@@ -29,6 +29,7 @@ use crate::no_config;
 use crate::own;
 use crate::progress::Progress;
 use crate::signals::{self, Control};
+use crate::unmatched::Unmatched;
 
 /// How long what was read may take to be written after Ctrl-C.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -67,7 +68,8 @@ pub fn main(args: &Args) -> Exit {
         Ok(controls) => controls,
         Err(why) => return failed(&format!("cannot catch signals: {why}")),
     };
-    let targets: Vec<Result<Target, String>> = args.paths.iter().map(|path| Target::new(path)).collect();
+    let targets: Vec<Result<Target, String>> =
+        args.paths.iter().map(|path| Target::new(path, args.follow)).collect();
     let mut unread = 0;
     let told = |target: Result<Target, String>| {
         target.inspect_err(|why| {
@@ -96,14 +98,13 @@ struct Target {
 
 impl Target {
     /// Looks at what is there. The error is a sentence that names it.
-    fn new(argument: &Path) -> Result<Self, String> {
+    fn new(argument: &Path, follow: bool) -> Result<Self, String> {
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", argument.display());
         let wild = argument.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte));
         match fs::metadata(argument) {
             Ok(metadata) if metadata.is_dir() => {
                 fs::read_dir(argument).map_err(|error| told(&error))?;
-                let target = named(argument).map_err(|error| told(&error))?;
-                Ok(target.with_links(&target.look().unwrap_or_default()))
+                named(argument).and_then(|target| target.found(follow)).map_err(|error| told(&error))
             }
             Ok(metadata) if metadata.is_file() => {
                 File::open(argument).map_err(|error| told(&error))?;
@@ -111,7 +112,7 @@ impl Target {
                 Ok(Target { exclude, ..named(argument).map_err(|error| told(&error))? })
             }
             Ok(_) => Err(told(&"not a regular file: FIFOs, sockets and devices are not read")),
-            Err(_) if wild => glob(argument).map_err(|error| told(&error)),
+            Err(_) if wild => glob(argument, follow).map_err(|error| told(&error)),
             Err(error) => Err(told(&error)),
         }
     }
@@ -127,10 +128,28 @@ impl Target {
         matches::look(&[self.pipeline(0, Input::Auto)])
     }
 
-    fn with_links(&self, matches: &Matches) -> Self {
-        let mut patterns = self.patterns.clone();
-        patterns.extend(matches.refused.iter().map(|leads_to| literal(leads_to)));
-        Target { patterns, exclude: self.exclude.clone() }
+    /// With where its symlinks lead; an error where there is nothing to read, unless more may come or a slow file system
+    /// leaves that open.
+    fn found(mut self, follow: bool) -> io::Result<Self> {
+        let Some(matches) = self.look() else { return Ok(self) };
+        let is_nothing = matches.of_pipeline(0) == 0 && matches.refused.is_empty();
+        match (is_nothing, matches.errors.is_empty()) {
+            (true, true) if follow => warn!("nothing matches {} yet", self.patterns[0]),
+            (true, true) => return Err(io::Error::new(io::ErrorKind::NotFound, nothing(&matches))),
+            // Who follows is told by the engine, as he is of what appears.
+            (true, false) if !follow => return Err(io::Error::other(matches.errors.join("; "))),
+            (true, false) | (false, _) => {}
+        }
+        self.patterns.extend(matches.refused.iter().map(|leads_to| literal(leads_to)));
+        Ok(self)
+    }
+}
+
+/// Why there is nothing to read.
+fn nothing(matches: &Matches) -> String {
+    match matches.unmatched.first() {
+        Some((_, why @ Unmatched::Directory { has_directories: true })) => why.to_string(),
+        _ => "nothing matches".to_owned(),
     }
 }
 
@@ -160,20 +179,10 @@ fn kin(path: &Path) -> io::Result<Vec<String>> {
     Ok(kin)
 }
 
-/// A glob that matches something.
-fn glob(argument: &Path) -> io::Result<Target> {
+/// What a glob matches.
+fn glob(argument: &Path, follow: bool) -> io::Result<Target> {
     let pattern = absolute(argument)?.to_string_lossy().into_owned();
-    let target = Target { patterns: vec![pattern], exclude: Vec::new() };
-    match target.look() {
-        Some(matches) if matches.of_path(0, 0) == 0 && matches.refused.is_empty() => {
-            match matches.errors.first() {
-                Some(error) => Err(io::Error::other(error.clone())),
-                None => Err(io::Error::new(io::ErrorKind::NotFound, "nothing matches")),
-            }
-        }
-        Some(matches) => Ok(target.with_links(&matches)),
-        None => Ok(target),
-    }
+    Target { patterns: vec![pattern], exclude: Vec::new() }.found(follow)
 }
 
 /// From the root, without `.` and `..`. Symlinks stay: their names are what the operator knows.

@@ -23,6 +23,7 @@ pub mod process;
 pub mod progress;
 pub mod run;
 pub mod signals;
+pub mod unmatched;
 pub mod watch;
 pub mod wiring;
 

@@ -1,5 +1,4 @@
-//! What the paths of a configuration match now: for the start line, and for `check`, which warns of what matches
-//! nothing.
+//! What the paths of a configuration match now, and why some match nothing: for `run`, `check` and `doctor`.
 //!
 //! The looking happens on a thread of its own and is not waited for longer than [`PATIENCE`]: a mount that never answers
 //! stops nothing.
@@ -15,6 +14,7 @@ use ringtail_io::{RealClock, RealFs};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 use crate::config::Pipeline;
+use crate::unmatched::Unmatched;
 
 /// How long is waited for the looking.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,17 +25,22 @@ const OPEN_FILES: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matches {
     /// Logs, rotated files not counted, by pipeline and path: in that order, and by path's place in the pipeline.
-    counts: BTreeMap<(usize, usize), usize>,
+    counts: BTreeMap<PathId, usize>,
     /// What cannot be looked at, and why.
     pub errors: Vec<String>,
     /// Where symlinks lead that are not followed.
     pub refused: Vec<Arc<Path>>,
+    /// Paths that match nothing, in order.
+    pub unmatched: Vec<(PathId, Unmatched)>,
 }
 
+/// A path of a configuration: the number of its pipeline, and its place among the paths of that.
+pub type PathId = (usize, usize);
+
 impl Matches {
-    /// Logs that the path numbered `path` of the pipeline numbered `pipeline` matches.
-    pub fn of_path(&self, pipeline: usize, path: usize) -> usize {
-        self.counts.get(&(pipeline, path)).copied().unwrap_or(0)
+    /// Logs that the paths of the pipeline numbered `pipeline` match; one that several match counts for each.
+    pub fn of_pipeline(&self, pipeline: usize) -> usize {
+        self.counts.range((pipeline, 0)..(pipeline + 1, 0)).map(|(_, logs)| logs).sum()
     }
 }
 
@@ -60,7 +65,7 @@ pub fn look(pipelines: &[Pipeline]) -> Option<Matches> {
     finding.recv_timeout(PATIENCE).ok().flatten()
 }
 
-fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
+fn scan(specs: &[FileSpec], owners: &[PathId]) -> Option<Matches> {
     let (fs, clock) = (Arc::new(RealFs), Arc::new(RealClock::new()));
     let mut scanner = Scanner::new(fs, clock, OpenFiles::new(OPEN_FILES), specs).ok()?;
     let mut matches = Matches::default();
@@ -71,6 +76,13 @@ fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
     }
     let told = |error: ringtail_read::ScanError| format!("{}: {error}", error.path.display());
     let errors = scanner.take_errors();
+    for (owner, spec) in owners.iter().zip(specs).filter(|(owner, _)| !matches.counts.contains_key(owner)) {
+        let path = &spec.paths[0];
+        // Why it cannot be looked at was said of it, or of what is below it.
+        if !errors.iter().any(|error| error.path.starts_with(path)) {
+            matches.unmatched.push((*owner, Unmatched::look(path)));
+        }
+    }
     matches.refused = errors.iter().filter_map(|error| error.leads_to.clone()).collect();
     matches.errors = errors.into_iter().map(told).collect();
     Some(matches)
@@ -79,13 +91,10 @@ fn scan(specs: &[FileSpec], owners: &[(usize, usize)]) -> Option<Matches> {
 /// One sentence for the start line: `shop: 12 logs; web: nothing yet`.
 pub fn sentence(pipelines: &[Pipeline], matches: Option<&Matches>) -> String {
     let Some(matches) = matches else { return "still looking: a file system answers slowly".into() };
-    let part = |(number, pipeline): (usize, &Pipeline)| {
-        let sum: usize = (0..pipeline.origin.paths.len()).map(|path| matches.of_path(number, path)).sum();
-        match sum {
-            0 => format!("{}: nothing yet", pipeline.name),
-            1 => format!("{}: 1 log", pipeline.name),
-            logs => format!("{}: {logs} logs", pipeline.name),
-        }
+    let part = |(number, pipeline): (usize, &Pipeline)| match matches.of_pipeline(number) {
+        0 => format!("{}: nothing yet", pipeline.name),
+        1 => format!("{}: 1 log", pipeline.name),
+        logs => format!("{}: {logs} logs", pipeline.name),
     };
     pipelines.iter().enumerate().map(part).collect::<Vec<_>>().join("; ")
 }

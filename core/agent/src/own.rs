@@ -44,14 +44,15 @@ fn globs(config: &Config) -> Vec<String> {
 /// A file and what it is renamed to, under the name given and under the one without symlinks.
 fn file(path: &Path) -> Vec<String> {
     let mut names = vec![path.to_owned()];
-    let resolved = path.parent().and_then(|parent| parent.canonicalize().ok());
-    if let (Some(parent), Some(name)) = (resolved, path.file_name()) {
-        let resolved = parent.join(name);
-        if resolved != path {
-            names.push(resolved);
-        }
-    }
+    names.extend(resolved(path).filter(|resolved| resolved != path));
     names.iter().flat_map(|name| [literal(name), literal(name) + ".*"]).collect()
+}
+
+/// The same file without symlinks on its way. What is not there yet will be made there.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let there = path.parent()?.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let (above, real) = there?;
+    Some(real.join(path.strip_prefix(above).ok()?))
 }
 
 /// The regular file that a descriptor writes to, if it does.
@@ -129,5 +130,8 @@ mod tests {
         let globs = file(&real.join("link/x.log"));
         assert_eq!(globs.len(), 4);
         assert!(globs[1].ends_with("link/x.log.*") && globs[2].ends_with(r"real \[1\]/x.log"), "{globs:?}");
+        // Its directory is made when the output starts.
+        let globs = file(&real.join("link/later/still/x.log"));
+        assert!(globs[2].ends_with(r"real \[1\]/later/still/x.log"), "{globs:?}");
     }
 }

@@ -12,10 +12,10 @@ use tracing::{error, info, warn};
 
 use crate::admin::Admin;
 use crate::collection::{Collection, Stopped};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Pipeline, Problems};
 use crate::environment;
 use crate::exit::Exit;
-use crate::matches;
+use crate::matches::{self, Matches};
 use crate::no_config;
 use crate::own;
 use crate::signals::{self, Control};
@@ -39,7 +39,7 @@ pub fn main(path: Option<&Path>) -> Exit {
         Some(Some(config)) => config,
         Some(None) => return Exit::Usage,
         None => match no_config::config() {
-            Some(config) => own_left_out(config),
+            Some(config) => config,
             None => {
                 let places = no_config::directories().map(|dir| dir.display().to_string()).join(" nor ");
                 return failed(&format!(
@@ -50,7 +50,7 @@ pub fn main(path: Option<&Path>) -> Exit {
     };
     match locked(&config, &controls) {
         Ok(Some(lock)) => {
-            let exit = collect(path, config, &controls);
+            let exit = collect(path, Settings::new(config), &controls);
             drop(lock);
             exit
         }
@@ -64,7 +64,7 @@ fn load(path: &Path) -> Option<Config> {
     match config::load(path, &environment::variable) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-            Some(own_left_out(loaded.config))
+            Some(loaded.config)
         }
         Err(Problems { errors, .. }) => {
             errors.iter().for_each(|problem| error!("{problem}"));
@@ -73,9 +73,19 @@ fn load(path: &Path) -> Option<Config> {
     }
 }
 
-fn own_left_out(mut config: Config) -> Config {
-    own::leave_out(&mut config);
-    config
+/// A configuration as it was written, and as it runs: without what this process itself writes, which depends on more than
+/// the configuration.
+struct Settings {
+    written: Config,
+    running: Config,
+}
+
+impl Settings {
+    fn new(written: Config) -> Self {
+        let mut running = written.clone();
+        own::leave_out(&mut running);
+        Settings { written, running }
+    }
 }
 
 /// The lock of `data_dir`, waited for while another agent has it; of nothing where there is none. `None`: a signal came
@@ -104,7 +114,8 @@ fn locked(config: &Config, controls: &Receiver<Control>) -> Result<Option<Option
 }
 
 /// Collects until a stop is asked for or the reader of standard output is gone.
-fn collect(path: Option<&Path>, config: Config, controls: &Receiver<Control>) -> Exit {
+fn collect(path: Option<&Path>, settings: Settings, controls: &Receiver<Control>) -> Exit {
+    let config = &settings.running;
     let choice = match environment::io_choice() {
         Ok(choice) => choice,
         Err(error) => {
@@ -112,7 +123,7 @@ fn collect(path: Option<&Path>, config: Config, controls: &Receiver<Control>) ->
             return Exit::Usage;
         }
     };
-    let collection = match Collection::start(&config, choice, Mode::Follow) {
+    let collection = match Collection::start(config, choice, Mode::Follow) {
         Ok(collection) => collection,
         Err(error) => return failed(&error.to_string()),
     };
@@ -125,9 +136,10 @@ fn collect(path: Option<&Path>, config: Config, controls: &Receiver<Control>) ->
         Some((_, Ok(admin))) => Some(admin),
         None => None,
     };
-    announce(&config, &collection, admin.as_ref());
-    follow(path, config, &collection, controls);
-    end(&collection)
+    announce(config, &collection, admin.as_ref());
+    let keeps_positions = config.data_dir.is_some();
+    follow(path, settings, &collection, controls);
+    end(&collection, keeps_positions)
 }
 
 /// The one line that says what runs.
@@ -144,14 +156,24 @@ fn announce(config: &Config, collection: &Collection, admin: Option<&Admin>) {
         "ringtail {} started",
         env!("CARGO_PKG_VERSION")
     );
-    for error in matches.iter().flat_map(|matches| &matches.errors) {
-        warn!("cannot look at {error}");
+    // What cannot be looked at is told by the engine, which finds it too.
+    matches.iter().for_each(|matches| tell_unmatched(&config.pipelines, matches));
+}
+
+/// Says which paths match nothing: a path that is no glob is perhaps mistyped.
+fn tell_unmatched(pipelines: &[Pipeline], matches: &Matches) {
+    for ((pipeline, path), why) in &matches.unmatched {
+        let Pipeline { name, origin, .. } = &pipelines[*pipeline];
+        match why.is_usual() {
+            true => info!(pipeline = name, "`{}` {why}", origin.paths[*path]),
+            false => warn!(pipeline = name, "`{}` {why}", origin.paths[*path]),
+        }
     }
 }
 
 fn follow(
     path: Option<&Path>,
-    mut config: Config,
+    mut settings: Settings,
     collection: &Arc<Collection>,
     controls: &Receiver<Control>,
 ) {
@@ -163,10 +185,10 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => watched.as_mut().is_some_and(Watched::changed),
         };
         match path {
-            Some(path) if wanted => reload(path, &mut config, collection),
+            Some(path) if wanted => reload(path, &mut settings, collection),
             _ => {}
         }
-        if config.outputs.len() == 1 && collection.closed_pipe() {
+        if settings.running.outputs.len() == 1 && collection.closed_pipe() {
             info!("nobody reads standard output any more: ending");
             return;
         }
@@ -174,32 +196,43 @@ fn follow(
 }
 
 /// Goes over to the configuration as it is now; where that is wrong, the old one goes on.
-fn reload(path: &Path, config: &mut Config, collection: &Collection) {
+fn reload(path: &Path, settings: &mut Settings, collection: &Collection) {
     let Some(mut new) = load(path) else {
         error!("the configuration was not changed: {} is wrong, the one that runs goes on", path.display());
         return;
     };
-    keep_fixed(config, &mut new);
+    keep_fixed(&settings.written, &mut new);
     // It was found right with its own memory, and this process keeps the one it has.
     if let Some(shortage) = config::shortages(&new).first() {
         error!("the configuration was not changed, since it needs a restart: {}", shortage.message);
         return;
     }
-    if new == *config {
+    if new == settings.written {
         info!("the configuration was read again: nothing to change");
         return;
     }
-    match collection.apply(config, &new) {
+    let new = Settings::new(new);
+    match collection.apply(&settings.running, &new.running) {
         Ok(()) => {
-            *config = new;
-            info!(
-                pipelines = config.pipelines.len(),
-                outputs = config.outputs.len(),
-                "the configuration was changed"
-            );
+            let old = std::mem::replace(settings, new);
+            changed(&old.written, settings);
         }
         Err(error) => error!("the configuration was not changed: {error}; the one that runs goes on"),
     }
+}
+
+/// Says what runs now, and which paths of pipelines that are new match nothing.
+fn changed(old: &Config, new: &Settings) {
+    info!(
+        pipelines = new.running.pipelines.len(),
+        outputs = new.running.outputs.len(),
+        "the configuration was changed"
+    );
+    let is_new = |written: &Pipeline| old.pipelines.iter().all(|known| known.origin != written.origin);
+    let pipelines = new.written.pipelines.iter().zip(&new.running.pipelines);
+    let pipelines: Vec<Pipeline> =
+        pipelines.filter(|(written, _)| is_new(written)).map(|(_, running)| running.clone()).collect();
+    matches::look(&pipelines).iter().for_each(|matches| tell_unmatched(&pipelines, matches));
 }
 
 /// What cannot change while the agent runs keeps its value, and is told.
@@ -225,22 +258,26 @@ fn keep_fixed(config: &Config, new: &mut Config) {
     new.hold_deleted = config.hold_deleted;
 }
 
-fn end(collection: &Collection) -> Exit {
+/// Stops. What is not answered by then is no failure where positions are kept: it is delivered after the next start, and an
+/// agent that is replaced while its backend is down has done what it was asked.
+fn end(collection: &Collection, keeps_positions: bool) -> Exit {
     info!("stopping: reading no more, waiting at most {} s for answers", STOP_DEADLINE.as_secs());
     let Some(Stopped { engine, unanswered }) = collection.stop(STOP_DEADLINE) else { return Exit::Done };
+    let future = match keeps_positions {
+        true => "they come again after a start",
+        false => "no positions are kept, so that they are lost",
+    };
     for output in &unanswered {
-        warn!(
-            output = output.output,
-            batches = output.batches,
-            "not answered in time: they come again after a start"
-        );
+        warn!(output = output.output, batches = output.batches, "not answered in time: {future}");
     }
-    match engine.positions_kept {
-        true => {
-            info!(all_answered = engine.all_answered, "stopped");
-            Exit::Done
-        }
-        false => failed("the last positions could not be written: what was delivered since comes again"),
+    if !engine.positions_kept {
+        return failed("the last positions could not be written: what was delivered since comes again");
+    }
+    let all_answered = engine.all_answered && unanswered.is_empty();
+    info!(all_answered, "stopped");
+    match all_answered || keeps_positions || collection.closed_pipe() {
+        true => Exit::Done,
+        false => Exit::Failed,
     }
 }
 

@@ -45,6 +45,38 @@ fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     }
 }
 
+/// A directory is a path like others: that nothing in it is a log must not pass for success.
+#[test]
+fn a_directory_without_anything_to_read_is_told_and_a_failure() {
+    let ground = Ground::new();
+    for directory in ["empty", "fifos", "nested/below"] {
+        fs::create_dir_all(ground.path(directory)).expect("made");
+    }
+    let fifo = ground.path("fifos/x.log");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    ground.write("nested/below/x.log", "one\n");
+    for (directory, why) in [("empty", "nothing matches"), ("fifos", "nothing matches"), ("nested", "/**")] {
+        let path = ground.path(directory).display().to_string();
+        let output = done(&["collect", &path]);
+        assert_eq!((output.stdout.len(), output.status.code()), (0, Some(1)), "{directory}");
+        let told = text(&output.stderr);
+        assert!(told.contains(&path) && told.contains(why), "{told}");
+    }
+}
+
+/// Who follows waits for what appears.
+#[test]
+fn an_empty_directory_is_followed_and_told() {
+    let ground = Ground::new();
+    let mut running =
+        Running::start(&mut ringtail(&["collect", "--follow", &ground.path("logs").display().to_string()]));
+    running.logged("nothing matches");
+    ground.log("a.log", &["one"]);
+    running.printed(&["one"]);
+    running.signal(rustix::process::Signal::INT);
+    assert_eq!(running.ended(), Some(0));
+}
+
 /// A script that collects must be able to tell from the exit code that something is missing.
 #[test]
 fn a_gz_that_is_cut_or_is_none_is_a_failure() {

@@ -91,6 +91,11 @@ impl Running {
         Running { child, out, log }
     }
 
+    /// One of which nothing is heard here: its streams go elsewhere.
+    fn of(child: Child) -> Self {
+        Running { child, out: channel().1, log: channel().1 }
+    }
+
     fn with_config(config: &Path) -> Self {
         Running::start(&mut ringtail(&["run", "--config", &config.display().to_string()]))
     }

@@ -25,6 +25,29 @@ fn check_tells_errors_with_two_and_warnings_with_zero() {
     assert_eq!(keys, ["outputs.main", "outputs.main.typ"]);
 }
 
+/// "Matches no file" would send an operator looking for something that is there.
+#[test]
+fn check_says_what_is_at_a_path_that_is_no_log() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    std::fs::create_dir_all(ground.path("nested/below")).expect("made");
+    let fifo = ground.path("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let _socket = std::os::unix::net::UnixListener::bind(ground.path("socket")).expect("a socket");
+    let paths = "ROOT/logs/*.log, ROOT/fifo, ROOT/socket, ROOT/nested, ROOT/none";
+    let config = ground.config(&TO_STDOUT.replace("ROOT/logs/*.log", paths)).display().to_string();
+    let output = done(&["check", &config]);
+    assert_eq!(output.status.code(), Some(0));
+    let told = text(&output.stdout);
+    let expected =
+        ["fifo` is a FIFO", "socket` is a socket", "nested` is a directory", "none` matches no file"];
+    for (at, part) in expected.iter().enumerate() {
+        let place = format!("paths[{}]", at + 1);
+        assert!(told.lines().any(|line| line.contains(part) && line.contains(&place)), "{part}: {told}");
+    }
+    assert_eq!(told.lines().filter(|line| line.starts_with("warning")).count(), 4, "{told}");
+}
+
 #[test]
 fn doctor_looks_at_what_a_configuration_names() {
     let ground = Ground::new();

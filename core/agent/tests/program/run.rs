@@ -56,6 +56,117 @@ fn it_changes_with_its_configuration_and_survives_a_wrong_one() {
     assert_eq!(running.stopped().0, Some(0));
 }
 
+/// A typing error in one path among several must not be silent; a glob for which nothing is there yet is no error.
+#[test]
+fn each_path_that_matches_nothing_is_told_once_with_what_is_there_instead() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let fifo = ground.path("logs").join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let outputs = "outputs: {main: {type: stdout, batch: {max_delay: 50ms}}}\npipelines:\n";
+    let pipeline = |name: &str, paths: &str| {
+        format!("  {name}: {{from: {{files: {{paths: [{paths}]}}}}, to: [main]}}\n")
+    };
+    let some = pipeline("some", "ROOT/logs/*.log, ROOT/mistyped.log, ROOT/later/*.log, ROOT/logs/fifo");
+    let config = ground.config(&format!("{outputs}{some}"));
+    let mut running = Running::with_config(&config);
+    running.printed(&["one"]);
+    let mut log: Vec<String> =
+        ["mistyped.log", "later/", "logs/fifo"].iter().map(|path| running.logged(path)).collect();
+    ground.config(&format!("{outputs}{some}{}", pipeline("more", "ROOT/more.log")));
+    running.signal(Signal::HUP);
+    log.push(running.logged("more.log"));
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended(), Some(0));
+    log.extend(running.log.iter());
+    for (path, level) in
+        [("logs/fifo", "WARN"), ("more.log", "WARN"), ("mistyped.log", "WARN"), ("later/", "INFO")]
+    {
+        let told: Vec<&String> = log.iter().filter(|line| line.contains(path)).collect();
+        assert!(told.len() == 1 && told[0].contains(level), "{path}: {log:?}");
+    }
+}
+
+#[test]
+fn a_symlink_that_is_not_followed_is_told_once() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let elsewhere = ground.write("elsewhere.log", "two\n");
+    std::os::unix::fs::symlink(elsewhere, ground.path("logs").join("b.log")).expect("linked");
+    let mut running = Running::with_config(&ground.config(TO_STDOUT));
+    running.printed(&["one"]);
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended(), Some(0));
+    let log: Vec<String> = running.log.iter().collect();
+    assert_eq!(log.iter().filter(|line| line.contains("b.log")).count(), 1, "{log:?}");
+}
+
+/// What the agent itself writes to is left out of the collection, and depends on more than the configuration: here on a
+/// directory that is made when the output starts.
+#[test]
+fn a_reload_to_what_runs_changes_nothing() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    fs::create_dir(ground.path("real")).expect("made");
+    std::os::unix::fs::symlink("real", ground.path("link")).expect("linked");
+    let config = ground.config(
+        "outputs: {main: {type: file, path: ROOT/link/later/out.ndjson}}
+pipelines: {logs: {from: {files: {paths: [ROOT/logs/*.log]}}, to: [main]}}
+",
+    );
+    let own_log = ground.path("own.log");
+    let file = fs::File::create(&own_log).expect("made");
+    let mut command = ringtail(&["run", "--config", &config.display().to_string()]);
+    let mut running = Running::of(command.stderr(file).spawn().expect("it starts"));
+    let said = |path: &std::path::Path, part: &str| {
+        let deadline = std::time::Instant::now() + crate::PATIENCE;
+        while !fs::read_to_string(path).unwrap_or_default().contains(part) {
+            assert!(std::time::Instant::now() < deadline, "{part}: {:?}", fs::read_to_string(path));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    said(&own_log, "started");
+    // It is rotated meanwhile.
+    let rotated = ground.path("own.log.1");
+    fs::rename(&own_log, &rotated).expect("renamed");
+    running.signal(Signal::HUP);
+    said(&rotated, "the configuration was");
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended(), Some(0));
+    let log = fs::read_to_string(&rotated).expect("a log");
+    assert!(log.contains("nothing to change") && !log.contains("was changed"), "{log}");
+}
+
+/// It comes again after the next start, so that supervisors need not take it for a failure.
+#[test]
+fn a_stop_whose_backend_is_down_is_no_failure_and_names_it() {
+    let ground = Ground::new();
+    ground.log("a.log", &["one"]);
+    let config = ground.config(&to_nobody());
+    let mut running = Running::with_config(&config);
+    running.logged("delivery failed");
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended(), Some(0));
+    let told = running.logged("not answered in time");
+    assert!(told.contains("they come again") && told.contains("\"output\":\"main\""), "{told}");
+    assert!(running.logged("\"stopped\"").contains("\"all_answered\":false"));
+    ground.config(TO_STDOUT);
+    let again = Running::with_config(&config);
+    again.printed(&["one"]);
+    assert_eq!(again.stopped().0, Some(0));
+}
+
+/// An output whose backend does not listen: at a port that was given back.
+fn to_nobody() -> String {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("http://{}/", closed.expect("an address"));
+    format!(
+        "outputs: {{main: {{type: http, url: '{url}', batch: {{max_delay: 10ms}}}}}}
+pipelines: {{logs: {{from: {{files: {{paths: [ROOT/logs/*.log]}}}}, to: [main]}}}}
+"
+    )
+}
+
 /// Collecting what one writes would never end.
 #[test]
 fn its_own_output_is_never_collected() {
@@ -197,15 +308,7 @@ fn it_ends_when_nobody_reads_standard_output_any_more() {
 fn a_second_signal_ends_it_at_once() {
     let ground = Ground::new();
     ground.log("a.log", &["one"]);
-    // Nobody listens at a port that was given back.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let url = format!("http://{}/", closed.expect("an address"));
-    let config = ground.config(&format!(
-        "outputs: {{main: {{type: http, url: '{url}', batch: {{max_delay: 10ms}}}}}}
-pipelines: {{logs: {{from: {{files: {{paths: [ROOT/logs/*.log]}}}}, to: [main]}}}}
-"
-    ));
-    let mut running = Running::with_config(&config);
+    let mut running = Running::with_config(&ground.config(&to_nobody()));
     running.logged("delivery failed");
     running.signal(Signal::TERM);
     // What comes at the same time is the same request.
