@@ -29,7 +29,7 @@ use crate::no_config;
 use crate::own;
 use crate::progress::Progress;
 use crate::signals::{self, Control};
-use crate::unmatched::Unmatched;
+use crate::unmatched::{Unmatched, is_glob};
 
 /// How long what was read may take to be written after Ctrl-C.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -100,7 +100,6 @@ impl Target {
     /// Looks at what is there. The error is a sentence that names it.
     fn new(argument: &Path, follow: bool) -> Result<Self, String> {
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", argument.display());
-        let wild = argument.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte));
         match fs::metadata(argument) {
             Ok(metadata) if metadata.is_dir() => {
                 fs::read_dir(argument).map_err(|error| told(&error))?;
@@ -112,7 +111,9 @@ impl Target {
                 Ok(Target { exclude, ..named(argument).map_err(|error| told(&error))? })
             }
             Ok(_) => Err(told(&"not a regular file: FIFOs, sockets and devices are not read")),
-            Err(_) if wild => glob(argument, follow).map_err(|error| told(&error)),
+            Err(_) if is_glob(&argument.to_string_lossy()) => {
+                glob(argument, follow).map_err(|error| told(&error))
+            }
             Err(error) => Err(told(&error)),
         }
     }

@@ -75,7 +75,7 @@ impl fmt::Display for Unmatched {
 }
 
 /// Whether a path is a pattern; one that only escapes such characters counts as one.
-fn is_glob(path: &str) -> bool {
+pub fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '[', '{', '\\'])
 }
 

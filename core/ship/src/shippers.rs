@@ -105,7 +105,7 @@ impl Shippers {
     pub fn stats(&self) -> Vec<OutputStats> {
         let state = self.state();
         let outputs = state.outputs.iter().map(|handle| handle.output());
-        outputs.map(|output| output.stats.snapshot(output.credit.used(), output.credit.limit())).collect()
+        outputs.map(|output| output.stats.snapshot(output.credit.used())).collect()
     }
 
     /// Makes the outputs those of `configs`. An output whose configuration is the same keeps running untouched. One that

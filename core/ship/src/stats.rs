@@ -36,8 +36,6 @@ pub struct OutputStats {
     pub in_flight: u64,
     /// Bytes of the output's share in use.
     pub credit_used: usize,
-    /// The output's share, in bytes.
-    pub credit_limit: usize,
     /// The last error.
     pub last_error: Option<LastError>,
     /// Whoever read standard output is gone: nothing is delivered here any more.
@@ -97,7 +95,7 @@ impl Stats {
         self.failed(why);
     }
 
-    pub(crate) fn snapshot(&self, credit_used: usize, credit_limit: usize) -> OutputStats {
+    pub(crate) fn snapshot(&self, credit_used: usize) -> OutputStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         OutputStats {
             name: self.name.clone(),
@@ -112,7 +110,6 @@ impl Stats {
             returned: read(&self.returned),
             in_flight: read(&self.in_flight),
             credit_used,
-            credit_limit,
             last_error: lock(&self.last_error)
                 .as_ref()
                 .map(|(text, at)| LastError { text: text.clone(), age: at.elapsed() }),

@@ -139,7 +139,7 @@ mod tests {
             let _ = queue.send(Message::Payload(payload("a\n", &stats)));
         }
         assert!(service.done.recv().is_err());
-        let seen = stats.snapshot(0, 0);
+        let seen = stats.snapshot(0);
         assert!(seen.closed_pipe);
         assert_eq!((seen.returned, seen.retries, seen.in_flight), (2, 0, 0));
     }
@@ -158,7 +158,7 @@ mod tests {
         drop(service.abandon.take());
         assert!(service.done.recv().is_err());
         assert!(start.elapsed() < Duration::from_secs(1));
-        assert_eq!(stats.snapshot(0, 0).returned, 1);
+        assert_eq!(stats.snapshot(0).returned, 1);
     }
 
     /// `> file`: the place where the shell left off is kept.

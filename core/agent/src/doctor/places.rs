@@ -13,6 +13,7 @@ use super::Finding;
 use crate::config::{Config, Output, Pipeline};
 use crate::matches;
 use crate::no_config;
+use crate::unmatched::is_glob;
 
 /// How long an output may take to accept a connection, for each of its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,8 +87,8 @@ fn unreadable(error: String) -> Finding {
 
 /// The directories before the first wildcard, or the whole path where there is none.
 fn fixed_part(pattern: &str) -> PathBuf {
-    let wild = |part: &&str| !part.contains(['*', '?', '[', '{', '\\']);
-    let fixed: PathBuf = pattern.split('/').take_while(wild).filter(|part| !part.is_empty()).collect();
+    let fixed: PathBuf =
+        pattern.split('/').take_while(|part| !is_glob(part)).filter(|part| !part.is_empty()).collect();
     Path::new("/").join(fixed)
 }
 

@@ -178,6 +178,14 @@ impl Memory {
         drop(held);
     }
 
+    /// Delivers the first `batches` of what is held; their messages.
+    pub fn deliver(&self, batches: usize) -> Vec<String> {
+        let held: Vec<Sealed> = self.state.lock().unwrap().held.drain(..batches).collect();
+        let before = self.len();
+        held.into_iter().for_each(|sealed| self.take(sealed));
+        self.messages().split_off(before)
+    }
+
     /// Gives back the first `batches` of what is held.
     pub fn give_back(&self, batches: usize) {
         let held: Vec<Sealed> = self.state.lock().unwrap().held.drain(..batches).collect();
