@@ -66,7 +66,8 @@ pub(super) struct Container {
     silent_until: Duration,
     /// Oldest first.
     rotated: Vec<Rotated>,
-    rotations: u64,
+    /// The time in the name of the last one, in seconds.
+    stamped_at: i64,
     /// The next number per stream.
     next: [u64; Stream::ALL.len()],
     /// The first number per stream that is not wholly in a file.
@@ -104,7 +105,7 @@ impl Container {
             begun: 0,
             silent_until: Duration::ZERO,
             rotated: Vec::new(),
-            rotations: 0,
+            stamped_at: 0,
             next: [0; 3],
             written: [0; 3],
         }
@@ -232,7 +233,6 @@ impl Container {
         if self.reopens {
             return self.reopen();
         }
-        self.rotations += 1;
         match self.rotation {
             Rotation::Kubelet => self.kubelet(),
             Rotation::Numbered { compress } => {
@@ -287,8 +287,17 @@ impl Container {
 
     fn kubelet(&mut self) {
         self.compress();
-        self.move_away(with_suffix(&self.path, &format!(".20260102-{:06}", self.rotations)));
+        let to = self.stamped();
+        self.move_away(to);
         self.reopens = true;
+    }
+
+    /// The log's name with the time; never one before the last. Where the clock goes back kubelet's names do so too, and the order
+    /// of its files is not in their names any more: see docs/reliability.md.
+    fn stamped(&mut self) -> PathBuf {
+        let seconds = self.world.clock().wall_ns().div_euclid(1_000_000_000);
+        self.stamped_at = seconds.max(self.stamped_at + 1);
+        with_suffix(&self.path, &format!(".{}", stamp(self.stamped_at)))
     }
 
     fn move_away(&mut self, to: PathBuf) {
@@ -368,6 +377,18 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// `20260102-030405`, of seconds since 1970 (after Hinnant's `civil_from_days`).
+fn stamp(seconds: i64) -> String {
+    let (days, time) = (seconds.div_euclid(86_400) + 719_468, seconds.rem_euclid(86_400));
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day = of_era - (365 * year + year / 4 - year / 100);
+    let (month, day) = ((5 * day + 2) / 153, day - (153 * ((5 * day + 2) / 153) + 2) / 5 + 1);
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", time / 3_600, time / 60 % 60, time % 60)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -26,6 +26,15 @@ const SLICE: Duration = Duration::from_millis(40);
 /// World time in which all must have come once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// By what the wall clock jumps, and by up to twice of that: somebody sets it right, or wrong; a battery is empty. A second
+/// is what time servers correct at once.
+const JUMPS: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(3_600),
+    Duration::from_secs(86_400),
+    Duration::from_secs(3 * 365 * 86_400),
+];
+
 /// See the module's description.
 pub(super) struct Run {
     world: World,
@@ -38,6 +47,8 @@ pub(super) struct Run {
     ledger: Ledger,
     process: Option<Process>,
     is_faulty: bool,
+    /// The wall clock jumps now and then.
+    is_jumpy: bool,
 }
 
 impl Run {
@@ -61,6 +72,7 @@ impl Run {
         if faulty {
             world.set_faults(world.random_faults());
         }
+        let is_jumpy = pick(world, 3) == 0;
         let containers =
             (0..1 + pick(world, 3)).map(|number| Container::new(world, number, faulty)).collect();
         Run {
@@ -73,6 +85,7 @@ impl Run {
             ledger: Ledger::new(in_order && !faulty),
             process: None,
             is_faulty: faulty,
+            is_jumpy,
         }
     }
 
@@ -103,6 +116,7 @@ impl Run {
                 let output = pick(&self.world, self.backends.len());
                 self.holding[output] = !self.holding[output];
             }
+            80..82 if self.is_jumpy => self.jump(),
             80..96 => self.pass(Duration::from_millis(pick(&self.world, 60) as u64)),
             96..98 => self.pass(Duration::from_millis(pick(&self.world, 4000) as u64)),
             98 => self.end_hard(),
@@ -111,6 +125,14 @@ impl Run {
                 _ => self.start(),
             },
         }
+    }
+
+    /// The wall clock jumps, forwards or backwards; time passes as ever.
+    fn jump(&mut self) {
+        let by = JUMPS[pick(&self.world, JUMPS.len())].as_nanos();
+        let by = i64::try_from(by).expect("some years");
+        let by = by + i64::try_from(self.world.random(by.unsigned_abs())).expect("below it");
+        self.world.jump_wall(if pick(&self.world, 2) == 0 { by } else { -by });
     }
 
     fn start(&mut self) {
