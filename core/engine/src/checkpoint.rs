@@ -2,7 +2,8 @@
 //!
 //! One transaction for all that changed, fsync'd. Two tables: `positions` ([`Row`] by [`Key`]) and `pipelines` (the
 //! names that have had their first start). A file that does not open, fails its integrity check or holds a row that
-//! does not decode is *damaged*; what to do then is the caller's: [`open_or_reset`] sets it aside.
+//! does not decode is *damaged*; what to do then is the caller's: [`open_or_reset`] sets it aside. A file that is whole, but
+//! of another version of this program or not a checkpoint at all, is *unknown*: it is left as it is, and an error.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -10,14 +11,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{
+    Database, MultimapTableHandle as _, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    TableHandle as _,
+};
 use ringtail_io::FileStorage;
 
 use crate::maps::{HashMap, HashSet};
-use crate::row::{Key, Row};
+use crate::row::{Key, NoRow, Row};
 
 const POSITIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("positions");
 const PIPELINES: TableDefinition<'_, &str, ()> = TableDefinition::new("pipelines");
+
+/// The beginning of every file of redb, the version of its format that is in use here, and where a file says its own: in both
+/// slots of its header, of which one may be torn.
+const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+const REDB_VERSION: u8 = 3;
+const REDB_SLOTS: [usize; 2] = [64, 192];
 
 /// redb's page cache. The whole of a node's checkpoint is about 2 MB.
 const CACHE_BYTES: usize = 1 << 20;
@@ -51,6 +61,8 @@ pub(crate) struct Changes {
 pub enum CheckpointError {
     /// The bytes are not a whole checkpoint.
     Damaged(String),
+    /// A whole file that this build cannot read: of another version, or not a checkpoint. It was not changed.
+    Unknown(String),
     /// The file cannot be opened, read or written.
     Unusable(String),
 }
@@ -59,6 +71,11 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CheckpointError::Damaged(why) => write!(f, "damaged: {why}"),
+            CheckpointError::Unknown(why) => write!(
+                f,
+                "{why}; it was left as it is: run the version of ringtail that wrote it, or move it away, and the files \
+                 present are read again from their beginning"
+            ),
             CheckpointError::Unusable(why) => write!(f, "{why}"),
         }
     }
@@ -81,6 +98,10 @@ impl Changes {
 impl Checkpoint {
     /// Opens or creates a checkpoint on `storage` and reads all of it.
     pub(crate) fn open(storage: impl StorageBackend) -> Result<(Checkpoint, Restored), CheckpointError> {
+        if let Some(version) = version_of(&storage).filter(|version| *version != REDB_VERSION) {
+            let why = format!("it is in format {version} of redb, and this build knows {REDB_VERSION}");
+            return Err(CheckpointError::Unknown(why));
+        }
         // redb asserts on some damage: a panic here means damage, and must not end the agent.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut database =
@@ -117,17 +138,18 @@ impl Checkpoint {
     }
 
     fn read(&self) -> Result<Restored, CheckpointError> {
-        // Creates the tables of a new file, so that reading need not tell a new one from an old one.
-        self.commit(&Changes::default())?;
+        if self.is_new()? {
+            // Creates the tables.
+            self.commit(&Changes::default())?;
+        }
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
-        let damaged = |what: &str| CheckpointError::Damaged(format!("a {what} does not decode"));
         let mut restored = Restored::default();
         let positions = transaction.open_table(POSITIONS).map_err(redb::Error::from)?;
         for entry in positions.iter().map_err(redb::Error::from)? {
             let (key, row) = entry.map_err(redb::Error::from)?;
-            let key = Key::decode(key.value()).map_err(|_| damaged("key"))?;
-            let row = Row::decode(row.value()).map_err(|_| damaged("position"))?;
-            restored.rows.insert(key, row);
+            let key = Key::decode(key.value())
+                .map_err(|_| CheckpointError::Damaged("a key does not decode".to_owned()))?;
+            restored.rows.insert(key, Row::decode(row.value())?);
         }
         let pipelines = transaction.open_table(PIPELINES).map_err(redb::Error::from)?;
         for entry in pipelines.iter().map_err(redb::Error::from)? {
@@ -136,6 +158,34 @@ impl Checkpoint {
         }
         Ok(restored)
     }
+
+    /// Whether there is no table yet: the first transaction makes both. Any others are not ours.
+    fn is_new(&self) -> Result<bool, CheckpointError> {
+        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let tables = transaction.list_tables().map_err(redb::Error::from)?;
+        let mut tables: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+        let others = transaction.list_multimap_tables().map_err(redb::Error::from)?;
+        tables.extend(others.map(|table| table.name().to_owned()));
+        tables.sort_unstable();
+        let ours = [PIPELINES.name(), POSITIONS.name()];
+        match tables == ours || tables.is_empty() {
+            true => Ok(tables.is_empty()),
+            false => Err(CheckpointError::Unknown(format!(
+                "it has the tables {tables:?} and not those of a checkpoint, {ours:?}"
+            ))),
+        }
+    }
+}
+
+/// The version of redb's format that a file says in both places; nothing for a new file and a damaged one.
+fn version_of(storage: &impl StorageBackend) -> Option<u8> {
+    let mut header = [0; 320];
+    if storage.len().ok()? < 320 {
+        return None;
+    }
+    storage.read(0, &mut header).ok()?;
+    let [first, second] = REDB_SLOTS.map(|slot| header[slot]);
+    (header.starts_with(REDB_MAGIC) && first == second && first != 0).then_some(first)
 }
 
 impl fmt::Debug for Checkpoint {
@@ -144,9 +194,26 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
+impl From<NoRow> for CheckpointError {
+    fn from(error: NoRow) -> Self {
+        match error {
+            NoRow::Damaged => CheckpointError::Damaged("a position does not decode".to_owned()),
+            NoRow::Version(version) => CheckpointError::Unknown(format!(
+                "its positions are of version {version}, and this build knows {}",
+                crate::row::VERSION
+            )),
+        }
+    }
+}
+
 impl From<redb::Error> for CheckpointError {
     fn from(error: redb::Error) -> Self {
         match error {
+            redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. } => {
+                CheckpointError::Unknown(format!("it is not a checkpoint of this version: {error}"))
+            }
             // A file that is shorter than it says was cut: that is damage, not a disk's failure.
             redb::Error::Io(error)
                 if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>

@@ -48,6 +48,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Checkpoint(path, error @ CheckpointError::Unknown(_)) => {
+                write!(f, "cannot use the checkpoint {}: {error}", path.display())
+            }
             StartError::Checkpoint(path, error) => write!(
                 f,
                 "cannot use the checkpoint {}: {error}; make the directory writable for this user, or set data_dir \

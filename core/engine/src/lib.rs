@@ -10,6 +10,8 @@
 //! Never here: what a backend is (an output is an `Outlet`), configuration text, the environment.
 
 mod activity;
+#[cfg(test)]
+mod ages;
 mod alarm;
 mod buffers;
 mod checkpoint;

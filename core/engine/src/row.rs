@@ -12,6 +12,8 @@
 //! | 4 + 8 + 8 + 4 + 8 + 8 + 1 | generation, device, inode, head length, head hash, size, 1 if `.gz` |
 //! | 4 + n | path length, path |
 //! | 8 | xxh3 of all before: redb's page checksums are checked on opening only |
+//!
+//! A later version keeps the first byte and the last eight, so that every build tells a row of another version from a damaged one.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
@@ -28,7 +30,7 @@ use crate::cursor::Streams;
 use crate::view::Standing;
 
 /// The version of the value's layout.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// Which (pipeline, output, lineage) a row is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,9 +51,23 @@ pub(crate) struct Row {
     pub(crate) files: Vec<FileRecord>,
 }
 
-/// The bytes are not a row.
+/// The bytes are not a row or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
+
+/// Why bytes do not become a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRow {
+    Damaged,
+    /// A whole row in the layout of this version.
+    Version(u8),
+}
+
+impl From<Damaged> for NoRow {
+    fn from(Damaged: Damaged) -> Self {
+        NoRow::Damaged
+    }
+}
 
 impl Key {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -89,26 +105,31 @@ impl Row {
         out
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Row, Damaged> {
-        let (body, sum) = bytes.split_last_chunk::<8>().ok_or(Damaged)?;
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Row, NoRow> {
+        let (body, sum) = bytes.split_last_chunk::<8>().ok_or(NoRow::Damaged)?;
         if xxh3_64(body) != u64::from_le_bytes(*sum) {
-            return Err(Damaged);
+            return Err(NoRow::Damaged);
         }
         let mut from = Reader(body);
-        if from.u8()? != VERSION {
-            return Err(Damaged);
+        match from.u8()? {
+            VERSION => Ok(decode_body(from)?),
+            version => Err(NoRow::Version(version)),
         }
-        let format = format_of(from.u8()?)?;
-        let mut streams = Streams::default();
-        for position in &mut streams {
-            *position = Position { generation: from.u32()?, offset: from.u64()? };
-        }
-        let tail = (from.u32()?, Tail { end: from.u64()?, len: from.u32()?, hash: from.u64()? });
-        let count = from.u32()?;
-        let files = (0..count).map(|_| decode_file(&mut from)).collect::<Result<_, _>>()?;
-        let standing = Standing { streams, format };
-        if from.0.is_empty() { Ok(Row { standing, tail, files }) } else { Err(Damaged) }
     }
+}
+
+/// What follows the version.
+fn decode_body(mut from: Reader<'_>) -> Result<Row, Damaged> {
+    let format = format_of(from.u8()?)?;
+    let mut streams = Streams::default();
+    for position in &mut streams {
+        *position = Position { generation: from.u32()?, offset: from.u64()? };
+    }
+    let tail = (from.u32()?, Tail { end: from.u64()?, len: from.u32()?, hash: from.u64()? });
+    let count = from.u32()?;
+    let files = (0..count).map(|_| decode_file(&mut from)).collect::<Result<_, _>>()?;
+    let standing = Standing { streams, format };
+    if from.0.is_empty() { Ok(Row { standing, tail, files }) } else { Err(Damaged) }
 }
 
 fn format_number(format: Option<Format>) -> u8 {
@@ -225,8 +246,16 @@ mod tests {
             prop_assert_eq!(Row::decode(&bytes), Ok(row));
             let mut flipped = bytes.clone();
             flipped[at.index(bytes.len())] ^= 1 << bit;
-            prop_assert_eq!(Row::decode(&flipped), Err(Damaged));
-            prop_assert_eq!(Row::decode(&bytes[..at.index(bytes.len())]), Err(Damaged));
+            prop_assert_eq!(Row::decode(&flipped), Err(NoRow::Damaged));
+            prop_assert_eq!(Row::decode(&bytes[..at.index(bytes.len())]), Err(NoRow::Damaged));
+        }
+
+        #[test]
+        fn a_row_of_another_version_is_not_damage(row in row(), version in any::<u8>(), rest in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assume!(version != VERSION);
+            let body = [&[version], &row.encode()[1..], &rest].concat();
+            let bytes = [&body[..], &xxh3_64(&body).to_le_bytes()].concat();
+            prop_assert_eq!(Row::decode(&bytes), Err(NoRow::Version(version)));
         }
 
         /// An output that answers nothing leaves a row from when the file was new; it must not hide what another's tells.

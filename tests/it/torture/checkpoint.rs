@@ -1,4 +1,4 @@
-//! Checkpoint files with single bits flipped.
+//! Checkpoint files with single bits flipped, and one of another version.
 
 use std::fs;
 
@@ -9,6 +9,7 @@ use crate::support::scene::{PATIENCE, Scene, good_sink, require_exact, settle, v
 
 crate::support::on_both_backends! {
     flipped_bits_lose_nothing;
+    a_checkpoint_of_another_version_is_an_error_and_kept;
 }
 
 /// Wherever a bit is flipped, the agent starts, loses nothing, and either knows its positions or says that it does not.
@@ -59,4 +60,36 @@ fn flipped_bits_lose_nothing(io: Io) {
 fn resets_told(scene: &Scene) -> usize {
     let said = scene.said();
     said.lines().filter(|line| line.contains("\"ERROR\"") && line.contains("checkpoint")).count()
+}
+
+/// Where redb's header says the version of its format, twice.
+const VERSIONS: [usize; 2] = [64, 192];
+
+/// Somebody went back to an older build: it says so and ends, and the right one goes on without repeating.
+fn a_checkpoint_of_another_version_is_an_error_and_kept(io: Io) {
+    let (scene, sink) = (Scene::new(io), good_sink());
+    let mut log = Log::create(scene.logs().join("0.log"));
+    let config = scene.config().path(log.path()).http("main", &sink.url(), "");
+    let agent = scene.start(&config);
+    log.print(100);
+    require_exact(&sink, &log.written());
+    agent.stop();
+    let file = scene.path("data/checkpoint.redb");
+    let whole = fs::read(&file).expect("the checkpoint");
+    let mut later = whole.clone();
+    VERSIONS.iter().for_each(|at| later[*at] = 9);
+    fs::write(&file, &later).expect("written");
+    log.print(100);
+    let mut refusing = scene.start(&config);
+    let status = refusing.0.wait(PATIENCE).expect("it ends by itself");
+    assert_eq!(status.code(), Some(1));
+    let said = scene.said();
+    let told = said.contains("checkpoint.redb") && said.contains("run the version of ringtail that wrote it");
+    assert!(told && !said.contains("set aside"), "{said}");
+    assert_eq!(fs::read(&file).expect("it is there"), later);
+    fs::write(&file, &whole).expect("written");
+    let agent = scene.start(&config);
+    require_exact(&sink, &log.written());
+    agent.stop();
+    assert_eq!(sink.verifier().repeated(), 0);
 }
