@@ -61,7 +61,8 @@ impl Pass<'_> {
         is_blank
     }
 
-    fn least_hole(&self) -> usize {
+    /// How many NUL bytes before a line are a hole, so that they are skipped before its end is seen.
+    pub(crate) fn least_hole(&self) -> usize {
         match self.decoder.format {
             Some(Format::Cri | Format::DockerJson) => 1,
             // A line is cut before so many are seen.

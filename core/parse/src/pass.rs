@@ -53,13 +53,16 @@ impl Pass<'_> {
 
     /// The format of the file; where it is not known, the line at `begin` decides.
     fn format(&mut self, begin: usize) -> Result<Option<Format>, Stuck> {
-        let position = self.position(begin);
+        let (position, least_hole) = (self.position(begin), self.least_hole());
         let decoder = &mut *self.decoder;
         if decoder.format.is_none()
             && let Some(len) = memchr(b'\n', &self.chunk[begin..])
         {
             let line = &self.chunk[begin..begin + len];
-            let line = &line[hole::nuls(line)..];
+            // Where the line is cut before a hole ends, it is cut with what it has of that, as between two chunks.
+            let nuls = hole::nuls(line);
+            let is_cut = len > decoder.limits.max_line && nuls < least_hole;
+            let line = if is_cut { line } else { &line[nuls..] };
             let len = line.len();
             let found = if len <= decoder.limits.max_line {
                 format::of_line(line, &mut decoder.clock, &decoder.carries).map_err(|Exhausted| position)?

@@ -34,6 +34,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         " ",
         "\r",
         "some text",
+        "\0\0\0",
     ];
     let word = proptest::sample::select(WORDS).prop_map(|word| word.as_bytes().to_vec());
     let piece =
@@ -75,5 +76,27 @@ proptest! {
         let line_ends: u64 = line_ends.sum();
         // A carriage return just behind the limit is cut off, not taken for a part of the line's end.
         prop_assert_eq!(delivered + got.lost_line_bytes + line_ends, file.len() as u64);
+    }
+}
+
+/// A hole before the first line, which is over the limit together with it: the format was told by what stands behind the
+/// hole when the line came in one chunk, and by the hole when it came in several. Found by fuzzing.
+#[test]
+fn the_format_of_a_file_that_begins_with_a_hole_does_not_depend_on_chunks() {
+    let line = b"2026-01-02T03:04:05.123456789Z stdout F hello\n";
+    let limits = |max_line| Limits { max_line, max_record: 1 << 20 };
+    for max_line in 1..60 {
+        for nuls in [1, 2, 20, 70] {
+            let file = [&vec![0; nuls], &line[..], line].concat();
+            for piece in 1..file.len() {
+                check_chunks(std::slice::from_ref(&file), Input::Auto, limits(max_line), &[piece]);
+            }
+        }
+    }
+    for nuls in [4000, 4095, 4096, 5000] {
+        let file = [&vec![0; nuls], &line[..], line].concat();
+        for piece in [1, 100, 4000, 4095, 4096, 4097] {
+            check_chunks(std::slice::from_ref(&file), Input::Auto, limits(4096), &[piece, 1]);
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! The configuration: any text is a configuration that can be run, or is told what is wrong with it, and where.
+//! The configuration: any text is a configuration that can be run, or is told what is wrong with it, and where; and what
+//! was meant is what is read.
+
+mod meant;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,9 +61,22 @@ fn build(Loaded { config, path_places, .. }: &Loaded) {
     }
     let outputs: Vec<OutputConfig> = wiring::outputs(config).into_iter().map(harmless).collect();
     assert!(outputs.iter().all(|output| output.payload_bytes > 0));
+    outputs.iter().for_each(check_headers);
     match Shippers::start(outputs, 1, 1) {
         Ok(shippers) => drop(shippers.stop(Instant::now())),
         Err(error) => panic!("the outputs refuse what is legal: {error}"),
+    }
+}
+
+/// What would end a header early, or begin another one, must not come so far.
+fn check_headers(output: &OutputConfig) {
+    let SinkConfig::Http { headers, .. } = &output.sink else { return };
+    for (name, value) in headers {
+        assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+        assert!(
+            !value.expose().contains(|char: char| char.is_control() && char != '\t'),
+            "the value of {name}"
+        );
     }
 }
 
@@ -76,8 +92,11 @@ fn harmless(output: OutputConfig) -> OutputConfig {
     OutputConfig { sink, ..output }
 }
 
-/// A text, if it is one.
+/// A text, if it is one; behind a byte that begins none, the choices of one whose meaning is known.
 pub fn fuzz(data: &[u8]) {
+    if let Some((0xff, choices)) = data.split_first() {
+        return meant::check(choices);
+    }
     // What is not UTF-8 is refused before it is read as YAML; a file that names a secret is not for a fuzzer to open.
     if let Ok(text) = std::str::from_utf8(data)
         && !text.contains("file:")

@@ -9,7 +9,7 @@
 
 #[cfg(feature = "checkpoint")]
 mod checkpoint;
-#[cfg(any(feature = "parse", feature = "gz", feature = "encode"))]
+#[cfg(any(feature = "parse", feature = "gz", feature = "encode", feature = "config"))]
 pub mod choices;
 #[cfg(feature = "config")]
 pub mod config;
