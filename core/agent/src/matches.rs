@@ -59,10 +59,15 @@ pub fn look(pipelines: &[Pipeline]) -> Option<Matches> {
             owners.push((number, place));
         }
     }
+    patiently(move || scan(&specs, &owners)).flatten()
+}
+
+/// What `look` finds; nothing when that takes too long. Its thread is then left behind.
+pub fn patiently<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (found, finding) = mpsc::channel();
-    let looking = move || drop(found.send(scan(&specs, &owners)));
+    let looking = move || drop(found.send(look()));
     thread::Builder::new().name("looking".into()).spawn(looking).ok()?;
-    finding.recv_timeout(PATIENCE).ok().flatten()
+    finding.recv_timeout(PATIENCE).ok()
 }
 
 fn scan(specs: &[FileSpec], owners: &[PathId]) -> Option<Matches> {

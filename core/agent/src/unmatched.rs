@@ -37,13 +37,23 @@ impl Unmatched {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => directory(Path::new(path)).unwrap_or_else(failed),
             Ok(metadata) if metadata.is_file() => Unmatched::LeftOut,
-            Ok(metadata) => Unmatched::NoFile(kind(&metadata)),
+            Ok(metadata) => Unmatched::no_file(&metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(path) {
                 Ok(_) => Unmatched::Dangling,
                 Err(_) => Unmatched::Missing,
             },
             Err(error) => failed(error),
         }
+    }
+
+    /// What is neither a directory nor a regular file.
+    pub fn no_file(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        Unmatched::NoFile(match () {
+            () if kind.is_fifo() => "a FIFO",
+            () if kind.is_socket() => "a socket",
+            () => "a device",
+        })
     }
 
     /// Whether nobody need be warned: what appears is collected, and it is usual that nothing is there yet.
@@ -90,15 +100,6 @@ fn directory(path: &Path) -> io::Result<Unmatched> {
         has_directories |= entry?.file_type()?.is_dir();
     }
     Ok(if is_empty { Unmatched::Yet } else { Unmatched::Directory { has_directories } })
-}
-
-fn kind(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    }
 }
 
 #[cfg(test)]

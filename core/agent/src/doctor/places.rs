@@ -13,7 +13,7 @@ use super::Finding;
 use crate::config::{Config, Output, Pipeline};
 use crate::matches;
 use crate::no_config;
-use crate::unmatched::is_glob;
+use crate::unmatched::{Unmatched, is_glob};
 
 /// How long an output may take to accept a connection, for each of its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,14 +62,23 @@ fn pipeline(pipeline: &Pipeline) -> Vec<Finding> {
     let name = || format!("pipeline {}", pipeline.name);
     let look = |path: &String| {
         let root = fixed_part(path);
-        match readable(&root) {
-            Ok(()) => Finding::ok(name(), format!("{} can be read", root.display())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Finding::warn(
+        let looked_at = root.clone();
+        match matches::patiently(move || readable(&looked_at)) {
+            None => Finding::warn(
+                name(),
+                format!("{}: its file system does not answer", root.display()),
+                "look after the mount; other files are collected all the same",
+            ),
+            Some(Ok(())) => Finding::ok(name(), format!("{} can be read", root.display())),
+            Some(Err(error)) if error.kind() == ErrorKind::NotFound => Finding::warn(
                 name(),
                 format!("{} is not there", root.display()),
                 "nothing, if it is to come; otherwise mount it or correct `paths`",
             ),
-            Err(error) => Finding::fail(
+            Some(Err(error)) if error.kind() == ErrorKind::InvalidInput => {
+                Finding::warn(name(), format!("{} {error}", root.display()), "correct `paths`")
+            }
+            Some(Err(error)) => Finding::fail(
                 name(),
                 format!("{}: {error}", root.display()),
                 "run as a user who may read it, or grant CAP_DAC_READ_SEARCH",
@@ -92,10 +101,12 @@ fn fixed_part(pattern: &str) -> PathBuf {
     Path::new("/").join(fixed)
 }
 
+/// `InvalidInput` where there is neither a directory nor a regular file: opening a FIFO would wait for somebody who writes.
 fn readable(path: &Path) -> io::Result<()> {
-    match fs::metadata(path)?.is_dir() {
-        true => fs::read_dir(path).map(drop),
-        false => File::open(path).map(drop),
+    match fs::metadata(path)? {
+        metadata if metadata.is_dir() => fs::read_dir(path).map(drop),
+        metadata if metadata.is_file() => File::open(path).map(drop),
+        metadata => Err(io::Error::new(ErrorKind::InvalidInput, Unmatched::no_file(&metadata).to_string())),
     }
 }
 

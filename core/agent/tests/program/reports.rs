@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::{Ground, TO_STDOUT, done, text};
+use crate::{Ground, Running, TO_STDOUT, done, ringtail, text};
 
 #[test]
 fn check_tells_errors_with_two_and_warnings_with_zero() {
@@ -23,6 +23,21 @@ fn check_tells_errors_with_two_and_warnings_with_zero() {
     let keys: Vec<&str> =
         report["errors"].as_array().expect("errors").iter().filter_map(|e| e["key"].as_str()).collect();
     assert_eq!(keys, ["outputs.main", "outputs.main.typ"]);
+}
+
+/// Opening a FIFO waits for somebody who writes to it, for ever.
+#[test]
+fn doctor_does_not_open_what_is_no_file() {
+    let ground = Ground::new();
+    let fifo = ground.path("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    for path in ["ROOT/fifo", "ROOT/fifo/*.log"] {
+        let config = ground.config(&TO_STDOUT.replace("ROOT/logs/*.log", path)).display().to_string();
+        let mut doctor = Running::start(&mut ringtail(&["doctor", "--config", &config]));
+        assert_eq!(doctor.ended(), Some(0), "{path}");
+        let told: Vec<String> = doctor.out.iter().collect();
+        assert!(told.iter().any(|line| line.contains("fifo is a FIFO")), "{told:?}");
+    }
 }
 
 /// "Matches no file" would send an operator looking for something that is there.
