@@ -1,19 +1,24 @@
 //! Backends that hang, refuse, or die beside living ones.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ringtail_agent::demo::Sink;
+use ringtail_agent::demo::agent::Agent;
 use ringtail_agent::demo::http::Answer;
 use ringtail_agent::demo::kubelet;
 use ringtail_agent::demo::sink::Reply;
+use rustix::process::Signal;
 
 use crate::support::log::Log;
 use crate::support::metrics::{free_addr, metric};
-use crate::support::program::Io;
-use crate::support::scene::{PATIENCE, Scene, good_sink, require_exact, settle, verdict};
-use crate::support::until;
+use crate::support::program::{self, Io};
+use crate::support::scene::{PATIENCE, Running, Scene, good_sink, require_exact, settle, verdict};
+use crate::support::{not_run, until};
 
 crate::support::on_both_backends! {
     rotations_while_the_backend_hangs;
@@ -23,6 +28,7 @@ crate::support::on_both_backends! {
     an_output_that_comes_back_after_its_former_self_gave_up;
     an_output_that_is_renamed_with_unsent_data;
     an_output_that_comes_back_after_a_rotation_reads_the_rotated_rest;
+    without_positions_a_stop_that_leaves_records_is_a_failure;
 }
 
 /// A backend that takes nothing while `sick`, and takes its time to say so.
@@ -240,4 +246,34 @@ fn an_output_that_is_renamed_with_unsent_data(io: Io) {
     println!("FIG an output renamed: {verdict}, {before} delivered before");
     assert!(verdict.nothing_lost(), "{verdict}");
     assert!(verdict.repeated >= before && verdict.repeated <= verdict.written, "{verdict}");
+}
+
+/// `ringtail run` without a configuration, and a reader of its standard output that hangs: what is left at the deadline of the
+/// stop does not come again.
+fn without_positions_a_stop_that_leaves_records_is_a_failure(io: Io) {
+    let scene = Scene::new(io);
+    let directory = scene.logs().join("pods/ns_pod_uid/app");
+    fs::create_dir_all(&directory).expect("a directory");
+    let mut log = Log::create(directory.join("0.log"));
+    let with_logs = |program: &[&OsStr]| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /var/log && exec \"$@\"").arg(scene.logs()).args(program);
+        command
+    };
+    let tried = with_logs(&["true".as_ref()]).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        return not_run("a stop without positions", "no mount in a namespace of its own");
+    }
+    let mut command = with_logs(&[program::path().as_os_str(), "run".as_ref()]);
+    command.env("RINGTAIL_IO", io.name()).stdout(Stdio::piped());
+    let mut agent = Running(Agent::follow(command, &scene.path("agent.log")).expect("the program starts"));
+    until("it runs", PATIENCE, || scene.said().contains("started"));
+    until("more is written than a pipe holds", PATIENCE, || {
+        log.print(500);
+        fs::metadata(log.path()).expect("a log").len() > 1 << 20
+    });
+    let status = agent.end(Signal::TERM);
+    assert_eq!(status.code(), Some(1), "{}", scene.said());
+    assert!(scene.said().contains("no positions are kept"), "{}", scene.said());
 }
