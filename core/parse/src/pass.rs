@@ -115,7 +115,8 @@ impl Pass<'_> {
                 self.add(Part { time_ns, stream, flags, whole, off, len }, begin, end)
             }
             None => {
-                if !self.skip_blank(begin, end) {
+                // Of a line that is cut it is not known what follows.
+                if kept < end || !self.skip_blank(begin, end) {
                     self.malformed(begin, kept, end, flags);
                 }
                 Ok(())

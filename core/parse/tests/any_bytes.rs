@@ -100,3 +100,20 @@ fn the_format_of_a_file_that_begins_with_a_hole_does_not_depend_on_chunks() {
         }
     }
 }
+
+/// Blanks over the limit: they were no record when they came in one chunk, and one when they came in several. Found by
+/// fuzzing.
+#[test]
+fn a_blank_line_that_is_cut_is_a_record_wherever_chunks_end() {
+    let file = [&[b' '; 40][..], b"\n2026-01-02T03:04:05Z stdout F hello\n"].concat();
+    for format in [Format::Cri, Format::DockerJson] {
+        for max_line in [20, 39, 40, 41] {
+            let limits = Limits { max_line, max_record: 1 << 20 };
+            for piece in 1..file.len() {
+                check_chunks(std::slice::from_ref(&file), Input::Fixed(format), limits, &[piece]);
+            }
+            let got = read(std::slice::from_ref(&file), Input::Fixed(format), limits, &[file.len()]);
+            assert_eq!(got.rows.len(), if max_line < 40 { 2 } else { 1 });
+        }
+    }
+}

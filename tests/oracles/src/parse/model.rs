@@ -151,7 +151,7 @@ impl Oracle {
     /// A line; `cut` are its flags if it is over the limit, and nothing if not.
     fn cut_line(&mut self, format: Format, line: &Line, end: Position, cut: Flags) {
         let text = line.text();
-        if format != Format::Raw && text.trim_ascii().is_empty() {
+        if format != Format::Raw && cut.is_empty() && text.trim_ascii().is_empty() {
             self.got.malformed_lines += 1;
             return;
         }
