@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::record::{Record, Section};
 
-const WIDTH: usize = 860;
-const LABEL_X: usize = 310;
+const WIDTH: usize = 900;
+/// Where labels end: room for 50 characters.
+const LABEL_X: usize = 350;
 const BAR_MAX: f64 = 420.0;
 const ROW: usize = 26;
 const HEAD: usize = 44;
@@ -17,8 +18,12 @@ pub(crate) fn svg(record: &Record) -> String {
     let mut text = String::new();
     let machine = &record.machine;
     let subtitle = format!(
-        "{}, {} cores, Linux {}, {}; fewer is better",
-        machine.processor, machine.cores, machine.kernel, record.date
+        "{}, {} cores, Linux {}, {}; other programs took {:.0}% of the processors; fewer is better",
+        machine.processor,
+        machine.cores,
+        machine.kernel,
+        record.date,
+        record.others_percent()
     );
     write!(
         text,

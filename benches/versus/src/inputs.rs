@@ -77,6 +77,11 @@ impl Inputs {
         self.format
     }
 
+    /// The directory that holds them, and no other file.
+    pub(crate) fn root(&self) -> &Path {
+        &self.dir
+    }
+
     /// A glob that matches the files, and only them.
     pub(crate) fn glob(&self) -> String {
         let below = match self.format {

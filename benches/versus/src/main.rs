@@ -6,6 +6,7 @@
 
 mod chart;
 mod inputs;
+mod load;
 mod machine;
 mod measure;
 mod process;
@@ -25,7 +26,7 @@ use clap::Parser;
 
 use inputs::{Format, Inputs};
 use machine::Machine;
-use measure::Conditions;
+use measure::{Conditions, Delivery};
 use process::Cores;
 use record::{Collector, IdleRow, IdleSection, Record, Row, Section};
 use rival::{Done, Rival, Sink, Way};
@@ -59,8 +60,9 @@ struct Options {
     /// A collector that delivers nothing for this long is not waited for.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     patience: u64,
-    /// Where inputs and outputs lie while it runs.
-    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    /// Where inputs and outputs lie while it runs: on a disk, below directories in which nobody else makes files, since
+    /// there are collectors that watch them all (rsyslog then looks through the whole tree).
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     work: PathBuf,
     /// Where the results are written.
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../record"))]
@@ -146,9 +148,14 @@ fn input(
             records: inputs.written.total(),
             rows: Vec::new(),
         };
-        let ways = ways(participants, |way| way.sink == sink && way.inputs.contains(&format));
-        for (participant, way) in ways {
-            section.rows.push(row(participant, way, &inputs, options.rounds, conditions)?);
+        let wanted = |way: &Way| way.sink == sink && way.inputs.contains(&format);
+        let ways: Vec<_> = ways(participants, wanted).collect();
+        section.rows.extend(ways.iter().map(|(participant, way)| Row::of(&participant.rival, way)));
+        // One round of each, then the next of each: what else the machine does meets all of them.
+        for _ in 0..options.rounds {
+            for ((participant, way), row) in ways.iter().zip(&mut section.rows) {
+                row.rounds.push(round(participant, way, &inputs, conditions)?);
+            }
         }
         sections.extend((!section.rows.is_empty()).then_some(section));
     }
@@ -163,31 +170,26 @@ fn ways<'a>(
     all.filter(move |(_, way)| wanted(way))
 }
 
-fn row(
+fn round(
     participant: &Participant,
     way: &Way,
     inputs: &Inputs,
-    rounds: usize,
     conditions: Conditions<'_>,
-) -> io::Result<Row> {
-    let mut row =
-        Row { collector: participant.rival.name.clone(), way: way.title.clone(), rounds: Vec::new() };
-    for _ in 0..rounds {
-        let round = measure::deliver(way, &participant.program, inputs, conditions)?;
-        eprintln!(
-            "{}, {}, {}: {:.2} s CPU, {:.2} s, {:.0} MiB, {:?}{}",
-            row.collector,
-            row.way,
-            inputs.format().name(),
-            round.cpu_s,
-            round.wall_s,
-            round.peak_mib,
-            round.verdict,
-            round.failure.as_ref().map_or_else(String::new, |why| format!("\n  failed: {why}"))
-        );
-        row.rounds.push(round);
-    }
-    Ok(row)
+) -> io::Result<Delivery> {
+    let round = measure::deliver(way, &participant.program, inputs, conditions)?;
+    eprintln!(
+        "{}, {}, {}: {:.2} s CPU, {:.2} s, {:.0} MiB, others {:.0}%, {:?}{}",
+        participant.rival.name,
+        way.title,
+        inputs.format().name(),
+        round.cpu_s,
+        round.wall_s,
+        round.peak_mib,
+        round.others_percent,
+        round.verdict,
+        round.failure.as_ref().map_or_else(String::new, |why| format!("\n  failed: {why}"))
+    );
+    Ok(round)
 }
 
 /// The idle cost of each collector's ways to the first sink that it has.

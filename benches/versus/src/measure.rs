@@ -10,6 +10,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::inputs::Inputs;
+use crate::load::Load;
 use crate::process::{Cores, Subject};
 use crate::received::{self, Progress};
 use crate::rival::{Done, Sink, Way, fill};
@@ -34,10 +35,13 @@ pub(crate) struct Conditions<'a> {
 /// What one run took.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Delivery {
+    /// In the kernel's steps, of 10 ms.
     pub(crate) cpu_s: f64,
     /// From its start until everything had arrived.
     pub(crate) wall_s: f64,
     pub(crate) peak_mib: f64,
+    /// What programs that are not part of the comparison took of all processors meanwhile.
+    pub(crate) others_percent: f64,
     pub(crate) verdict: Verdict,
     /// Why it is not right, where the count does not say it.
     pub(crate) failure: Option<String>,
@@ -73,16 +77,18 @@ pub(crate) fn deliver(
     inputs: &Inputs,
     conditions: Conditions<'_>,
 ) -> io::Result<Delivery> {
+    let load = Load::begin()?;
     let mut run = Run::start(way, program, inputs, conditions)?;
     let wall_s = run.wait()?;
     let (output, printed) = (run.output.clone(), run.subject.printed());
     let Run { subject, _dir, sink, .. } = run;
     let ended = subject.end()?;
+    let others_percent = load.others_percent(ended.cpu_s)?;
     drop(sink);
     let verdict = received::verdict(&output, &way.records, &inputs.written)?;
     let failure = (!ended.well || !verdict.is_right())
         .then(|| format!("{}{}{printed}", ended.how, if printed.is_empty() { "" } else { ": " }));
-    Ok(Delivery { cpu_s: ended.cpu_s, wall_s, peak_mib: ended.peak_mib, verdict, failure })
+    Ok(Delivery { cpu_s: ended.cpu_s, wall_s, peak_mib: ended.peak_mib, others_percent, verdict, failure })
 }
 
 /// What `program` takes once it has delivered `inputs` and nothing more is written, over `time`.
@@ -129,13 +135,13 @@ impl<'a> Run<'a> {
         let port = sink.as_ref().map_or_else(String::new, |sink| sink.port().to_string());
         let url = format!("http://127.0.0.1:{port}");
         let text = |path: &Path| path.display().to_string();
-        let (glob, input) = (inputs.glob(), inputs.format().name());
+        let glob = inputs.glob();
         let values = [
             ("program", &*text(program)),
             ("dir", &text(&state)),
             ("output", &text(&output)),
             ("glob", &glob),
-            ("input", input),
+            ("root", &text(inputs.root())),
             ("url", &url),
             ("host", "127.0.0.1"),
             ("port", &port),

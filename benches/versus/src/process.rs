@@ -92,10 +92,7 @@ impl Subject {
     pub(crate) fn cpu_s(&self) -> f64 {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).unwrap_or_default();
-        // The name is in parentheses and may hold anything; utime, stime, cutime and cstime are fields 14 to 17.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(4);
-        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-        ticks as f64 / clock_ticks_per_second() as f64
+        cpu_s_in(&stat, 4)
     }
 
     /// Resident memory now.
@@ -140,6 +137,18 @@ impl Subject {
         let how = how(status, asked, killed);
         Ok(Ended { cpu_s, peak_mib: self.peak_mib, how, well: !killed && (status.success() || by_signal) })
     }
+}
+
+/// The first `count` of utime, stime, cutime and cstime (fields 14 to 17) in the text of a `/proc/<pid>/stat`, whose
+/// second field is the name in parentheses and may hold anything.
+pub(crate) fn cpu_s_in(stat: &str, count: usize) -> f64 {
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(count);
+    seconds(fields.filter_map(|field| field.parse::<u64>().ok()).sum())
+}
+
+/// In which the kernel counts.
+pub(crate) fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / clock_ticks_per_second() as f64
 }
 
 fn how(status: ExitStatus, asked: bool, killed: bool) -> String {

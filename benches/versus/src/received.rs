@@ -55,10 +55,10 @@ pub(crate) fn verdict(dir: &Path, records: &Records, written: &Written) -> io::R
     for path in files(dir)? {
         match records {
             Records::Json { message, stream } => json_lines(&path, message, stream, &mut tally)?,
-            Records::Binary => {
+            Records::Protobuf => {
                 let mut bytes = Vec::new();
                 File::open(path)?.read_to_end(&mut bytes)?;
-                tally.messages_in(&bytes);
+                tally.protobuf(&bytes);
             }
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::inputs::Format;
 use crate::machine::Machine;
 use crate::measure::{Delivery, Idle};
-use crate::rival::Sink;
+use crate::rival::{Rival, Sink, Way};
 
 /// One comparison.
 #[derive(Debug, Serialize)]
@@ -71,10 +71,16 @@ pub(crate) struct Figures {
     pub(crate) cpu_s_per_gb: f64,
     pub(crate) mb_per_s: f64,
     pub(crate) peak_mib: f64,
+    pub(crate) others_percent: f64,
     pub(crate) disordered: u64,
 }
 
 impl Row {
+    /// No round yet.
+    pub(crate) fn of(rival: &Rival, way: &Way) -> Self {
+        Row { collector: rival.name.clone(), way: way.title.clone(), rounds: Vec::new() }
+    }
+
     /// The medians of the rounds.
     ///
     /// # Errors
@@ -84,19 +90,23 @@ impl Row {
         if let Some(round) = self.rounds.iter().find(wrong) {
             return Err(failure(round));
         }
-        let middle = |figure: fn(&Delivery) -> f64| {
-            let mut sorted: Vec<f64> = self.rounds.iter().map(figure).collect();
-            sorted.sort_by(f64::total_cmp);
-            sorted[sorted.len() / 2]
-        };
+        let middle = |figure: fn(&Delivery) -> f64| median(self.rounds.iter().map(figure));
         let bytes = bytes as f64;
         Ok(Figures {
             cpu_s_per_gb: middle(|round| round.cpu_s) * 1e9 / bytes,
             mb_per_s: bytes / 1e6 / middle(|round| round.wall_s),
             peak_mib: middle(|round| round.peak_mib),
+            others_percent: middle(|round| round.others_percent),
             disordered: self.rounds.iter().map(|round| round.verdict.disordered).max().unwrap_or(0),
         })
     }
+}
+
+/// The middle one, the larger of the two in the middle; 0 of none.
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = figures.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// In a few words: the count if that is wrong, or how it ended.
@@ -140,6 +150,12 @@ impl Section {
 }
 
 impl Record {
+    /// What others took of all processors in the median round.
+    pub(crate) fn others_percent(&self) -> f64 {
+        let rows = self.sections.iter().flat_map(|section| &section.rows);
+        median(rows.flat_map(|row| &row.rounds).map(|round| round.others_percent))
+    }
+
     /// The tables, as markdown.
     pub(crate) fn tables(&self) -> String {
         let mut text = String::new();
@@ -161,7 +177,8 @@ impl Record {
                 "Each collector ran alone on {}, on the same log files from a warm page cache, read from their ",
                 "beginning. Medians of {} rounds; CPU is that of its whole life, kernel included, per GB of log ",
                 "files; MB/s is from its start until the last record had arrived; every record was counted and ",
-                "compared. What was lost, repeated or malformed is a failure and has no figures."
+                "compared. What was lost, repeated or malformed is a failure and has no figures. Others: what programs ",
+                "that are no part of this took of all processors meanwhile."
             ),
             processor, self.rounds
         )?;
@@ -182,8 +199,11 @@ impl Record {
 impl Section {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "\n## {}\n", self.title())?;
-        writeln!(text, "| collector | CPU s per GB | times the least | MB/s | peak memory | records |")?;
-        writeln!(text, "|---|---|---|---|---|---|")?;
+        writeln!(
+            text,
+            "| collector | CPU s per GB | times the least | MB/s | peak memory | records | others |"
+        )?;
+        writeln!(text, "|---|---|---|---|---|---|---|")?;
         let right = self.right();
         let least = right.first().map_or(1.0, |(_, figures)| figures.cpu_s_per_gb);
         for (row, figures) in &right {
@@ -193,17 +213,18 @@ impl Section {
             };
             writeln!(
                 text,
-                "| {}, {} | {:.2} | {:.1} | {:.0} | {:.0} MiB | {order} |",
+                "| {}, {} | {:.2} | {:.1} | {:.0} | {:.0} MiB | {order} | {:.0}% |",
                 row.collector,
                 row.way,
                 figures.cpu_s_per_gb,
                 figures.cpu_s_per_gb / least,
                 figures.mb_per_s,
-                figures.peak_mib
+                figures.peak_mib,
+                figures.others_percent
             )?;
         }
         for (row, why) in self.wrong() {
-            writeln!(text, "| {}, {} | failed | | | | {why} |", row.collector, row.way)?;
+            writeln!(text, "| {}, {} | failed | | | | {why} | |", row.collector, row.way)?;
         }
         Ok(())
     }

@@ -78,8 +78,8 @@ pub(crate) enum Records {
         #[serde(default)]
         stream: Vec<String>,
     },
-    /// Something that holds messages as they are, protobuf for example.
-    Binary,
+    /// Protobuf, in which every message is a string of its own.
+    Protobuf,
 }
 
 impl Rival {
@@ -143,14 +143,14 @@ mod tests {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals");
         let rivals = Rival::read_all(&dir).expect("all right");
         assert!(rivals.len() >= 8, "{}", rivals.len());
-        let known = ["{program}", "{dir}", "{output}", "{glob}", "{input}", "{url}", "{host}", "{port}"];
+        let known = ["{program}", "{dir}", "{output}", "{glob}", "{root}", "{url}", "{host}", "{port}"];
         for way in rivals.iter().flat_map(|rival| &rival.ways) {
             assert!(!way.inputs.is_empty() && !way.start.is_empty(), "{}", way.title);
             let texts = way.start.iter().chain(way.files.values()).chain(way.env.values());
             let mut text: String = texts.map(String::as_str).collect();
             let wanted = if way.sink == Sink::File { "{output}" } else { "{port}" };
             assert!(text.contains(wanted) || text.contains("{url}"), "{}: {wanted}", way.title);
-            assert!(text.contains("{glob}"), "{}", way.title);
+            assert!(text.contains("{glob}") || text.contains("{root}"), "{}", way.title);
             known.iter().for_each(|known| text = text.replace(known, ""));
             let unknown = text.match_indices('{').find(|(at, _)| {
                 let word = text[at + 1..].split(['}', '\n', ' ']).next().unwrap_or_default();

@@ -70,6 +70,29 @@ fn read_message(bytes: &[u8]) -> Option<Message> {
     Some(Message { file, stream, number, len, whole })
 }
 
+/// Whether the `len` bytes at `at`, with a newline after them or not, are all of a protobuf string: a tag of wire type 2
+/// and that length stand before them.
+fn is_string(bytes: &[u8], at: usize, len: usize) -> bool {
+    let newline = usize::from(bytes.get(at + len) == Some(&b'\n'));
+    [len, len + newline].into_iter().any(|len| {
+        let tag = bytes[..at].strip_suffix(&*varint(len)).and_then(<[u8]>::last);
+        tag.is_some_and(|tag| tag & 7 == 2)
+    })
+}
+
+/// `number` as protobuf writes it: seven bits a byte, the lowest first, the highest bit set but in the last.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).expect("seven bits");
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
 /// How many messages were written, by log file and stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written(pub(crate) Vec<[usize; 2]>);
@@ -134,11 +157,11 @@ impl Tally {
         }
     }
 
-    /// Every message in `bytes`, whatever is around them.
-    pub(crate) fn messages_in(&mut self, bytes: &[u8]) {
+    /// Every message in `bytes`, which is protobuf: each must be a string of its own.
+    pub(crate) fn protobuf(&mut self, bytes: &[u8]) {
         for at in memchr::memmem::find_iter(bytes, MARK) {
             match read_message(&bytes[at..]) {
-                Some(found) if found.whole => self.arrived(&found),
+                Some(found) if found.whole && is_string(bytes, at, found.len) => self.arrived(&found),
                 _ => self.malformed(),
             }
         }
@@ -218,15 +241,34 @@ mod tests {
         assert!(!verdict.is_right());
     }
 
+    /// A protobuf field: a tag, the length, the text.
+    fn string(text: &str) -> Vec<u8> {
+        [&[0x0a], &*varint(text.len()), text.as_bytes()].concat()
+    }
+
+    /// Messages of one and of two bytes of length, one with dockerd's newline; then one that is cut, two that are glued
+    /// together and one with something before it, of which none counts as delivered.
     #[test]
-    fn messages_are_found_in_a_binary_encoding() {
+    fn in_protobuf_a_message_is_right_when_it_is_a_string_of_its_own() {
         let mut tally = tally();
-        let mut bytes = vec![0, 7];
-        bytes.extend_from_slice(message(Stream::Out, 0, "Überlauf").as_bytes());
-        bytes.extend_from_slice(&[10, 200]);
-        bytes.extend_from_slice(&message(Stream::Out, 1, "cut").as_bytes()[..45]);
-        tally.messages_in(&bytes);
+        let (long, first) = ("Überlauf".repeat(30), message(Stream::Out, 0, "Überlauf"));
+        let second = message(Stream::Out, 1, &long);
+        let third = message(Stream::Out, 2, "hello") + "\n";
+        tally.protobuf(&[&[0, 7], &*string(&first), &string(&second), &[10, 200], &string(&third)].concat());
+        assert_eq!((tally.verdict().delivered, tally.verdict().malformed), (3, 0));
+
+        let last = message(Stream::Err, 0, "hello");
+        tally.protobuf(
+            &[string(&last[..45]), string(&(second + &last)), string(&("x".to_owned() + &last))].concat(),
+        );
         let verdict = tally.verdict();
-        assert_eq!((verdict.delivered, verdict.malformed), (1, 1));
+        assert_eq!((verdict.delivered, verdict.lost, verdict.malformed), (3, 1, 4));
+    }
+
+    #[test]
+    fn lengths_are_written_as_protobuf_does_it() {
+        assert_eq!(varint(0), [0]);
+        assert_eq!(varint(127), [127]);
+        assert_eq!(varint(300), [0xac, 0x02]);
     }
 }
