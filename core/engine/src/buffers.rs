@@ -44,14 +44,13 @@ impl Buffers {
         Buffers { slabs, carries, current: None, scratch: Vec::new() }
     }
 
-    /// Room for a large read behind `half_line`, which is copied in front: the region and where to read to.
-    pub(crate) fn large(&mut self, half_line: &[u8]) -> Result<(Region, usize), NoMemory> {
-        if half_line.len() > LONGEST_IN_SLAB {
-            return Ok((self.region(LARGE_READ, SHORTEST_READ)?, 0));
-        }
-        let at = half_line.len();
+    /// Room for a large read behind `half_line`, which is copied in front, and behind `known` bytes that are read once
+    /// more: the region, and where new bytes are to lie in it.
+    pub(crate) fn large(&mut self, half_line: &[u8], known: usize) -> Result<(Region, usize), NoMemory> {
+        let in_front = if half_line.len() > LONGEST_IN_SLAB { &[] } else { half_line };
+        let at = in_front.len().max(known);
         let mut region = self.region(at + LARGE_READ, at + SHORTEST_READ)?;
-        region[..at].copy_from_slice(half_line);
+        region[at - in_front.len()..at].copy_from_slice(in_front);
         Ok((region, at))
     }
 
@@ -76,8 +75,8 @@ impl Buffers {
         }
     }
 
-    /// Puts `half_line` and what was read together: `read[at..at + n]`, where `read[..at]` already is the half line
-    /// if `at` is not zero.
+    /// Puts `half_line` and what was read together: `read[at..at + n]`, before which the half line lies already where
+    /// [`Buffers::large`] had room for it.
     pub(crate) fn chunk(
         &mut self,
         half_line: &[u8],
@@ -87,10 +86,11 @@ impl Buffers {
         n: usize,
     ) -> Result<Chunk, NoMemory> {
         let len = half_line.len() + n;
-        if at == half_line.len() && size == ReadSize::Large {
+        if half_line.len() <= at && size == ReadSize::Large {
             if let Some(current) = &mut self.current {
-                read.give_back(len, current);
+                read.give_back(at + n, current);
             }
+            drop(read.split_to(at - half_line.len()));
             return Ok(Chunk::Region(read.split_to(len)));
         }
         let chunk = self.packed(half_line, &read[at..at + n]);

@@ -3,7 +3,8 @@
 //! A cursor is fed by a view (what was read) and by answers (what was delivered), and says at any moment from where a
 //! restart must go on, per stream:
 //!
-//! - a stream with something unanswered stands at the end of its last contiguously answered record;
+//! - a stream with something unanswered stands at the end of its last contiguously answered record, or where the view stood
+//!   before it decoded the first unanswered one, if that is further;
 //! - a stream with nothing unanswered stands where the view stands, or where its open record begins.
 //!
 //! A restart reads from the smallest of these and skips, per stream, what ends at or before its own.
@@ -25,14 +26,14 @@ pub(crate) struct Progress {
     acked: Streams,
     /// Batches that hold records of this cursor, in the order in which they were filled.
     open: VecDeque<Entry>,
-    /// Records per stream that wait for an answer: counted by batches, since a batch is answered whole.
-    unanswered: [u32; Stream::ALL.len()],
     tail: (u32, Tail),
 }
 
 #[derive(Debug)]
 struct Entry {
     batch: BatchId,
+    /// Where the view stood per stream, before the first of its records here.
+    stood: Streams,
     ends: Ends,
     /// The last place before the batch's end whose bytes are known, with its generation.
     tail: (u32, Tail),
@@ -42,20 +43,23 @@ struct Entry {
 impl Progress {
     /// A cursor that begins at `streams`.
     pub(crate) fn new(streams: Streams, tail: (u32, Tail)) -> Self {
-        Progress { acked: streams, open: VecDeque::new(), unanswered: [0; 3], tail }
+        Progress { acked: streams, open: VecDeque::new(), tail }
     }
 
-    /// Records that end at `ends` went into `batch`. True when they are this cursor's first ones in that batch.
-    pub(crate) fn pushed(&mut self, batch: BatchId, ends: Ends, tail: (u32, Tail)) -> bool {
+    /// Records that end at `ends` went into `batch`, from a view that stood at `stood` before it decoded them. True when
+    /// they are this cursor's first ones in that batch.
+    pub(crate) fn pushed(&mut self, batch: BatchId, stood: &Streams, ends: Ends, tail: (u32, Tail)) -> bool {
         let first = self.open.back().is_none_or(|entry| entry.batch != batch);
         if first {
-            self.open.push_back(Entry { batch, ends: Ends::default(), tail, answered: false });
+            self.open.push_back(Entry { batch, stood: *stood, ends: Ends::default(), tail, answered: false });
         }
         if let Some(entry) = self.open.back_mut() {
             entry.tail = tail;
             for (stream, end) in ends.into_iter().enumerate() {
                 if end.is_some() {
-                    self.unanswered[stream] += u32::from(entry.ends[stream].is_none());
+                    if entry.ends[stream].is_none() {
+                        entry.stood[stream] = stood[stream];
+                    }
                     entry.ends[stream] = end;
                 }
             }
@@ -74,7 +78,6 @@ impl Progress {
             for (stream, end) in entry.ends.into_iter().enumerate() {
                 if let Some(end) = end {
                     self.acked[stream] = self.acked[stream].max(end);
-                    self.unanswered[stream] -= 1;
                 }
             }
             self.tail = entry.tail;
@@ -90,9 +93,9 @@ impl Progress {
 
     /// From where a restart goes on, given where the view stands per stream.
     pub(crate) fn positions(&self, view: &Streams) -> Streams {
-        std::array::from_fn(|stream| match self.unanswered[stream] {
-            0 => view[stream].max(self.acked[stream]),
-            _ => self.acked[stream],
+        std::array::from_fn(|stream| {
+            let unanswered = self.open.iter().find(|entry| entry.ends[stream].is_some());
+            self.acked[stream].max(unanswered.map_or(view[stream], |entry| entry.stood[stream]))
         })
     }
 
@@ -122,7 +125,12 @@ mod tests {
     fn an_answer_out_of_order_moves_nothing_until_the_gap_is_closed() {
         let mut progress = Progress::new(streams(0), Default::default());
         for (batch, end) in [(1, 10), (2, 20), (3, 30)] {
-            assert!(progress.pushed(batch, [None, Some(at(end)), None], Default::default()));
+            assert!(progress.pushed(
+                batch,
+                &streams(end - 10),
+                [None, Some(at(end)), None],
+                Default::default()
+            ));
         }
         assert!(!progress.answered(3) && !progress.answered(2));
         assert_eq!(progress.positions(&streams(30)), [at(30), at(0), at(30)]);
@@ -134,12 +142,26 @@ mod tests {
     #[test]
     fn a_stream_without_unanswered_records_does_not_hold_another_back() {
         let mut progress = Progress::new(streams(0), Default::default());
-        progress.pushed(1, [None, Some(at(10)), None], Default::default());
-        progress.pushed(1, [None, None, Some(at(20))], Default::default());
-        progress.pushed(2, [None, None, Some(at(40))], Default::default());
+        progress.pushed(1, &streams(0), [None, Some(at(10)), None], Default::default());
+        progress.pushed(1, &streams(0), [None, None, Some(at(20))], Default::default());
+        progress.pushed(2, &[at(20), at(12), at(20)], [None, None, Some(at(40))], Default::default());
         progress.answered(1);
         // stdout has an open partial from 12 on: that is where the view stands for it.
         assert_eq!(progress.positions(&[at(50), at(12), at(50)]), [at(50), at(12), at(20)]);
+    }
+
+    /// What other streams had answered before a stream's first unanswered record is not read again for its sake.
+    #[test]
+    fn a_stream_stands_where_the_view_stood_before_its_first_unanswered_record() {
+        let mut progress = Progress::new(streams(0), Default::default());
+        progress.pushed(1, &streams(0), [None, Some(at(90)), Some(at(30))], Default::default());
+        progress.pushed(2, &[at(90), at(90), at(60)], [None, None, Some(at(100))], Default::default());
+        progress.pushed(3, &streams(100), [None, None, Some(at(120))], Default::default());
+        assert_eq!(progress.positions(&streams(120)), [at(120), at(0), at(0)]);
+        progress.answered(1);
+        assert_eq!(progress.positions(&streams(120)), [at(120), at(120), at(60)]);
+        progress.answered(2);
+        assert_eq!(progress.positions(&streams(120)), [at(120), at(120), at(100)]);
     }
 
     proptest! {
@@ -155,10 +177,11 @@ mod tests {
             let mut waiting: BTreeMap<BatchId, Vec<(usize, Position)>> = BTreeMap::new();
             let (mut offset, mut batch, mut left, mut cuts) = (0, 1, cuts[0], cuts.into_iter().cycle());
             for (stream, len) in records {
+                let stood = streams(offset);
                 offset += len;
                 let mut ends = Ends::default();
                 ends[stream] = Some(at(offset));
-                progress.pushed(batch, ends, Default::default());
+                progress.pushed(batch, &stood, ends, Default::default());
                 waiting.entry(batch).or_default().push((stream, at(offset)));
                 left -= 1;
                 if left == 0 {

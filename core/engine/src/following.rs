@@ -121,6 +121,10 @@ impl Shard {
         match change {
             Change::Found { .. } | Change::Grew { .. } | Change::Moved { .. } => {}
             Change::Late { generation, from, to } => self.read_late(id, generation, from, to),
+            Change::Emptied { path, .. } => {
+                tracing::info!(file = %path.display(), "the log was emptied or made anew, without a copy: what was \
+                    written to it after it was last read, mostly nothing, is lost and cannot be counted");
+            }
             Change::Lost { reason, bytes, path, .. } => {
                 let why = match reason {
                     ReadLost::Truncated => LostReason::Truncated,
@@ -139,6 +143,9 @@ impl Shard {
 
     /// How far each generation of a lineage was read by the slowest view; what no view reads counts from the rows.
     pub(crate) fn consumed(&self, id: LineageId) -> impl Fn(u32) -> u64 + use<> {
+        let views = || self.lineages.get(&id).into_iter().flat_map(|followed| &followed.views);
+        let late: Vec<Position> =
+            views().filter(|view| view.until.is_some()).map(|view| view.place).collect();
         let places: Vec<Position> = match self.lineages.get(&id) {
             Some(followed) if followed.views.is_empty() => self
                 .restored(&followed.path)
@@ -156,7 +163,10 @@ impl Shard {
         let slowest = places.into_iter().min();
         move |generation| match slowest {
             None => 0,
-            Some(place) if place.generation > generation => u64::MAX,
+            Some(place) if place.generation > generation => {
+                let left = late.iter().filter(|place| place.generation == generation);
+                left.map(|place| place.offset).min().unwrap_or(u64::MAX)
+            }
             Some(place) if place.generation == generation => place.offset,
             Some(_) => 0,
         }
@@ -344,6 +354,8 @@ impl Shard {
     ) -> Option<ViewId> {
         let number = ViewId(self.number());
         let mut view = View::new(number, lens, standing, &self.parts.carries);
+        view.seen =
+            self.sink.cursors.get(&cursor_id).map(|cursor| cursor.progress.tail()).unwrap_or_default();
         if how == Join::MidLine {
             // From the byte before: if that is a newline, the line to discard is empty.
             view.place.offset -= 1;

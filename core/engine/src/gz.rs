@@ -35,7 +35,7 @@ impl Shard {
         };
         let half_line = view.half_line.take();
         let bytes = half_line.as_deref().unwrap_or(&[]);
-        let room = self.buffers.large(bytes);
+        let room = self.buffers.large(bytes, 0);
         let Some(view) = self.view_mut(id, view_id) else {
             return self.buffers.recycle(read.buf, flight.size);
         };

@@ -18,7 +18,7 @@ use ringtail_parse::Decoded;
 use ringtail_record::{Acks, Batch, BatchId, BatchPool, Outlet, Position, Receipt, Record, Sealed, Source};
 
 use crate::config::{BatchLimits, PipelineOutput};
-use crate::cursor::{Ends, Progress};
+use crate::cursor::{Ends, Progress, Streams};
 use crate::maps::{HashMap, HashSet};
 use crate::names::CursorId;
 
@@ -31,6 +31,8 @@ const RECORD_WIRE_BYTES: usize = 80;
 /// What one decoded chunk gives to the outputs.
 pub(crate) struct Delivery<'a> {
     pub(crate) generation: u32,
+    /// Where the view stood before.
+    pub(crate) stood: Streams,
     pub(crate) share: Share,
     pub(crate) source: &'a Arc<Source>,
     pub(crate) chunk: &'a Frozen,
@@ -222,7 +224,7 @@ impl Outbox {
                 let (now_in, later) = rest.split_at(count);
                 open.batch.append(buffer, delivery.source, now_in.iter().map(record));
                 open.batch.count_input(now_in.last().map_or(0, |last| share.up_to(last.end)));
-                if progress.pushed(open.id, ends, delivery.tail) {
+                if progress.pushed(open.id, &delivery.stood, ends, delivery.tail) {
                     open.cursors.push(cursor);
                     begun += 1;
                 }

@@ -144,12 +144,12 @@ impl Shard {
 
     /// Asks the scanner for something. What only helps it is left out while it does not listen: a mount may hang.
     pub(crate) fn ask(&self, wish: Wish) {
-        let is_hint = matches!(wish, Wish::Claims(..) | Wish::Reopen(..));
+        let is_hint = matches!(wish, Wish::Claims(..) | Wish::Reopen(..) | Wish::Look(..));
         if is_hint && self.parts.wishes.len() >= MOST_HINTS {
             return;
         }
 
-        let is_urgent = matches!(wish, Wish::Reopen(..));
+        let is_urgent = matches!(wish, Wish::Reopen(..) | Wish::Look(..));
         // The scanner ends after all shards; an error means that it panicked, which was told.
         if self.parts.wishes.send(wish).is_ok() && is_urgent {
             self.parts.scanner.wake();

@@ -8,11 +8,12 @@ use memchr::memrchr;
 use ringtail_io::Read;
 use ringtail_memory::Frozen;
 use ringtail_parse::{LineEnd, Table};
-use ringtail_read::{Lineage, Next, OpenFile, Tail, Turn};
+use ringtail_read::{Claim, Lineage, Next, OpenFile, Tail, Turn};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
 use crate::config::Mode;
+use crate::cursor::Streams;
 use crate::gz::GzProgress;
 use crate::maps::HashMap;
 use crate::names::{LineageId, ViewId};
@@ -20,7 +21,7 @@ use crate::outbox::{Delivery, Share};
 use crate::remote::RemoteReads;
 use crate::shard::{Flight, Followed, Shard, Wish};
 use crate::stats::LostReason;
-use crate::view::{Phase, View};
+use crate::view::{Known, Phase, View};
 
 /// How long a file that could not be read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -50,7 +51,8 @@ impl Shard {
                     view.phase = Phase::Ready;
                     self.ready.push_back((lineage, view.id));
                 }
-                Phase::Ready | Phase::Reading | Phase::Stalled => {}
+                Phase::Stalled => followed.lineage.learn_size(),
+                Phase::Ready | Phase::Reading => {}
             }
         }
     }
@@ -123,11 +125,12 @@ impl Shard {
             {
                 view.phase = Phase::Stalled;
             }
-            Next::Read { file, size_hint, turn, .. } => {
+            Next::Read { file, size_hint, head, turn, .. } => {
                 if size_hint > SMALL_READ as u64 {
                     view.size = ReadSize::Large;
                 }
-                self.read(id, view_id, &file, turn);
+                let known = view.known(file.gz, head);
+                self.read(id, view_id, &file, known, turn);
             }
             Next::Advance { generation, offset } => self.advance(id, view_id, generation, offset),
             Next::Reopen { generation, .. } => {
@@ -174,16 +177,16 @@ impl Shard {
         }
     }
 
-    fn read(&mut self, id: LineageId, view_id: ViewId, file: &Arc<OpenFile>, turn: Turn) {
+    fn read(&mut self, id: LineageId, view_id: ViewId, file: &Arc<OpenFile>, known: Known, turn: Turn) {
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &mut followed.views[at];
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
         let mount = RemoteReads::mount_of(file);
         let wanted = if mount.is_some() { self.remote.size(view.size) } else { view.size };
         let (size, room) = match wanted {
-            ReadSize::Large if !file.gz => (ReadSize::Large, self.buffers.large(half_line)),
+            ReadSize::Large if !file.gz => (ReadSize::Large, self.buffers.large(half_line, known.again())),
             ReadSize::Large | ReadSize::Small => {
-                (ReadSize::Small, self.buffers.small().map(|region| (region, 0)))
+                (ReadSize::Small, self.buffers.small().map(|region| (region, known.again())))
             }
         };
         let Ok((buf, in_buf)) = room else {
@@ -195,7 +198,7 @@ impl Shard {
         };
         let offset = match file.gz {
             true => GzProgress::of(view).compressed_offset(),
-            false => view.read_at(),
+            false => view.read_at() - known.again() as u64,
         };
         view.phase = Phase::Reading;
         let generation = view.place.generation;
@@ -204,9 +207,11 @@ impl Shard {
             None => self.large_in_flight += usize::from(size == ReadSize::Large),
             Some(mount) => self.remote.begun(mount, size),
         }
-        let flight = Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn, mount };
+        let flight = Flight { lineage: id, view: view_id, size, generation, gz: file.gz, turn, known, mount };
         self.flights.insert(read_id, flight);
-        self.parts.io.read(Read { id: read_id, file: file.file.clone(), offset, buf, at: in_buf });
+        let at = in_buf - known.again();
+        let least = known.least();
+        self.parts.io.read(Read { id: read_id, file: file.file.clone(), offset, buf, at, least });
     }
 
     /// A read ended.
@@ -238,16 +243,8 @@ impl Shard {
                 self.buffers.recycle(read.buf, flight.size);
                 self.gz_ended(id, view_id, &flight);
             }
-            Ok(0) => {
-                self.buffers.recycle(read.buf, flight.size);
-                self.found_end(id, view_id, flight.turn);
-            }
             Ok(n) if flight.gz => self.inflate(id, view_id, &flight, read, n),
-            Ok(n) => {
-                let n = self.clamp(id, view_id, n);
-                self.adapt(id, view_id, flight.size, n);
-                self.take_bytes(id, view_id, flight.size, read, n);
-            }
+            Ok(n) => self.arrived(id, view_id, &flight, read, n),
             Err(error) => {
                 self.buffers.recycle(read.buf, flight.size);
                 self.failed(id, view_id, &error);
@@ -255,21 +252,55 @@ impl Shard {
         }
     }
 
+    /// `n` bytes of a file came, what is known of it among them. Where it is not, the file was emptied and written anew, and
+    /// what came is of no use before the scanner has said what it holds now.
+    fn arrived(&mut self, id: LineageId, view_id: ViewId, flight: &Flight, mut read: Read, n: usize) {
+        let known = flight.known.again();
+        if !flight.known.is_in(&read.buf[read.at..read.at + n]) {
+            self.buffers.recycle(read.buf, flight.size);
+            return self.replaced(id, view_id, flight.known);
+        }
+        if n == known {
+            self.buffers.recycle(read.buf, flight.size);
+            return self.found_end(id, view_id, flight.turn);
+        }
+        let new = self.clamp(id, view_id, n - known);
+        let Some(view) = self.view_mut(id, view_id) else { return };
+        let seen = Tail::new(view.read_at() + new as u64, &read.buf[read.at..read.at + known + new]);
+        view.seen = (view.place.generation, seen);
+        // A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
+        view.size = match flight.size {
+            ReadSize::Small if n == SMALL_READ => ReadSize::Large,
+            ReadSize::Large if n < SMALL_READ => ReadSize::Small,
+            unchanged => unchanged,
+        };
+        read.at += known;
+        self.take_bytes(id, view_id, flight.size, read, new);
+    }
+
+    /// The file that a view is in holds something else now. The scanner alone can tell what, and where the rest of what it
+    /// held may be found; for a deleted file nobody can.
+    fn replaced(&mut self, id: LineageId, view_id: ViewId, known: Known) {
+        let now = self.now();
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
+        let (Position { generation, .. }, consumed) = (view.place, view.read_at());
+        if let Some(change) = followed.lineage.was_replaced(generation, consumed) {
+            self.ready.push_back((id, view_id));
+            return self.take_change(id, change);
+        }
+        view.phase = Phase::AtEnd;
+        let claim = Claim { generation, consumed, tail: known.tail() };
+        let path = followed.path.clone();
+        self.ask(Wish::Look(path, claim));
+        self.timers.push((now + RETRY_AFTER, id, view_id));
+    }
+
     /// Of `n` bytes read, those that a view for late bytes is to deliver.
     fn clamp(&mut self, id: LineageId, view_id: ViewId, n: usize) -> usize {
         let Some(view) = self.view_mut(id, view_id) else { return n };
         let left = view.until.map(|until| until.offset.saturating_sub(view.read_at()));
         left.and_then(|left| usize::try_from(left).ok()).map_or(n, |left| left.min(n))
-    }
-
-    /// A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
-    fn adapt(&mut self, id: LineageId, view: ViewId, size: ReadSize, n: usize) {
-        let Some(view) = self.view_mut(id, view) else { return };
-        view.size = match size {
-            ReadSize::Small if n == SMALL_READ => ReadSize::Large,
-            ReadSize::Large if n < SMALL_READ => ReadSize::Small,
-            unchanged => unchanged,
-        };
     }
 
     pub(crate) fn take_bytes(
@@ -315,7 +346,7 @@ impl Shard {
         }
         // Before decoding, which changes the bytes.
         let tail = tail_of(&chunk, view.place.offset);
-        let before = view.stands();
+        let (before, stood) = (view.stands(), view.positions());
         self.table.clear();
         let decoded = view.decoder.decode(chunk.bytes_mut(), view.place, wall_ns, &mut self.table);
         let Ok(consumed) = decoded else {
@@ -331,7 +362,7 @@ impl Shard {
         let from = view.place;
         let known = view.drop_known(&mut self.table, from);
         view.place.offset += consumed as u64;
-        let stretch = Stretch { from, len: consumed as u64, known, read: n as u64 };
+        let stretch = Stretch { stood, from, len: consumed as u64, known, read: n as u64 };
         self.deliver(id, view_id, stretch, &chunk.freeze(consumed), now);
         match kept {
             Ok(()) => self.ready.push_back((id, view_id)),
@@ -355,7 +386,8 @@ impl Shard {
         }
         let joined: Vec<Frozen> = table.joined.drain(..).map(Frozen::from).collect();
         let (source, records, tail) = (&followed.source, &table.records, view.tail);
-        let delivery = Delivery { generation, share, source, chunk, joined: &joined, records, tail };
+        let stood = stretch.stood;
+        let delivery = Delivery { generation, stood, share, source, chunk, joined: &joined, records, tail };
         self.sink.deliver(&view.cursors, &delivery, now);
         if view.is_unfinished() {
             self.unfinished.insert((id, view_id));
@@ -379,10 +411,11 @@ impl Shard {
         for stream in Stream::ALL {
             let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return Ok(()) };
             let empty = self.buffers.packed(&[], &[])?;
+            let stood = followed.views[at].positions();
             self.table.clear();
             if let Some(end) = followed.views[at].decoder.flush_partial(stream, &mut self.table) {
                 let known = followed.views[at].drop_known(&mut self.table, end);
-                let stretch = Stretch { from: end, len: 0, known, read: 0 };
+                let stretch = Stretch { stood, from: end, len: 0, known, read: 0 };
                 self.deliver(id, view_id, stretch, &empty.freeze(0), now);
             }
         }
@@ -406,7 +439,7 @@ impl Shard {
         }
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
         let mut chunk = self.buffers.packed(half_line, &[])?;
-        let before = view.stands();
+        let (before, stood) = (view.stands(), view.positions());
         self.table.clear();
         let flushed = view.decoder.flush_line(chunk.bytes_mut(), view.place, wall_ns, &mut self.table, why);
         let Ok(consumed) = flushed else {
@@ -420,7 +453,7 @@ impl Shard {
         let from = view.place;
         let known = view.drop_known(&mut self.table, from);
         view.place.offset += consumed as u64;
-        let stretch = Stretch { from, len: consumed as u64, known, read: 0 };
+        let stretch = Stretch { stood, from, len: consumed as u64, known, read: 0 };
         self.deliver(id, view_id, stretch, &chunk.freeze(consumed), now);
         Ok(())
     }
@@ -503,6 +536,8 @@ impl Shard {
 
 /// Bytes of one file that were decoded together.
 struct Stretch {
+    /// Where the view stood per stream before them.
+    stood: Streams,
     from: Position,
     len: u64,
     /// Those of records that an earlier view pushed.

@@ -32,7 +32,7 @@ use crate::remote::{Mount, RemoteReads};
 use crate::row::{Key, Row};
 use crate::sink::Sink;
 use crate::stats::{PipelineStats, Stats};
-use crate::view::View;
+use crate::view::{Known, View};
 use crate::watches::Watches;
 
 /// Reads that a shard has in flight at most: what one system call serves.
@@ -83,6 +83,8 @@ pub(crate) enum Wish {
     Claims(Arc<Path>, Vec<Claim>),
     /// A file was closed, and is wanted again.
     Reopen(Arc<Path>, u32),
+    /// Where this was read, something else is now.
+    Look(Arc<Path>, Claim),
     /// Nothing will be read again from generations before this one.
     Release(Arc<Path>, u32),
     /// All files of a lineage are gone and read.
@@ -144,6 +146,7 @@ pub(crate) struct Flight {
     pub(crate) generation: u32,
     pub(crate) gz: bool,
     pub(crate) turn: Turn,
+    pub(crate) known: Known,
     /// Where it may never end.
     pub(crate) mount: Option<Mount>,
 }

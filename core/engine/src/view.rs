@@ -5,7 +5,7 @@ use std::time::Duration;
 use memchr::memchr;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_parse::{Decoder, Format, Input, Limits, Table};
-use ringtail_read::Tail;
+use ringtail_read::{Head, Tail};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, ReadSize};
@@ -29,6 +29,46 @@ pub(crate) struct Standing {
     pub(crate) streams: Streams,
     /// The format that was found, where it had to be found: the middle of a file may not tell.
     pub(crate) format: Option<Format>,
+}
+
+/// What a read must find, or the file was emptied and written anew since it was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    /// The new bytes begin so.
+    Head(Head),
+    /// These lie before the new bytes, and are read once more with them.
+    Tail(Tail),
+}
+
+impl Known {
+    /// Bytes that are read once more.
+    pub(crate) fn again(self) -> usize {
+        self.tail().len as usize
+    }
+
+    /// What lies before the new bytes.
+    pub(crate) fn tail(self) -> Tail {
+        match self {
+            Known::Head(_) => Tail::default(),
+            Known::Tail(tail) => tail,
+        }
+    }
+
+    /// Bytes that a read must bring to tell more than is known; fewer only at the end of the file.
+    pub(crate) fn least(self) -> usize {
+        match self {
+            Known::Head(head) => (head.len as usize).max(1),
+            Known::Tail(tail) => tail.len as usize + 1,
+        }
+    }
+
+    /// Whether a read brought what is known.
+    pub(crate) fn is_in(self, bytes: &[u8]) -> bool {
+        match self {
+            Known::Head(head) => head.begins(bytes),
+            Known::Tail(tail) => bytes.get(..tail.len as usize).is_some_and(|before| tail.is_of(before)),
+        }
+    }
 }
 
 /// What a view does now.
@@ -64,7 +104,10 @@ pub(crate) struct View {
     pub(crate) skip: Streams,
     pub(crate) size: ReadSize,
     pub(crate) gz: Option<GzProgress>,
+    /// The end of the last whole line, with its generation.
     pub(crate) tail: (u32, Tail),
+    /// What lies before the next byte to read, with its generation; of no use where the view stands elsewhere.
+    pub(crate) seen: (u32, Tail),
     /// Bytes that were decoded and belong to a record that is still to end.
     pub(crate) share: Share,
     /// Reads that failed in a row.
@@ -97,6 +140,7 @@ impl View {
             size: ReadSize::Small,
             gz: None,
             tail: Default::default(),
+            seen: Default::default(),
             share: Share::default(),
             failures: 0,
             fed_at: Duration::ZERO,
@@ -142,6 +186,18 @@ impl View {
     /// The next byte to read.
     pub(crate) fn read_at(&self) -> u64 {
         self.place.offset + self.half_line.as_ref().map_or(0, |half| half.len() as u64)
+    }
+
+    /// What is known of the file that the next bytes come from, which begins with `head`. Nothing of a `.gz`, where
+    /// positions are not those of the file.
+    pub(crate) fn known(&self, gz: bool, head: Head) -> Known {
+        let (generation, tail) = self.seen;
+        match self.read_at() {
+            _ if gz => Known::Tail(Tail::default()),
+            0 => Known::Head(head),
+            at if (generation, tail.end) == (self.place.generation, at) => Known::Tail(tail),
+            _ => Known::Tail(Tail::default()),
+        }
     }
 
     /// Whether something waits for its rest, and so for `flush_after`.

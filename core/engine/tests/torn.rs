@@ -63,6 +63,27 @@ fn a_truncation_in_the_middle_of_a_line_is_counted_and_ends_an_open_partial() {
     });
 }
 
+/// Emptied and grown past what was read before anybody looks: the new contents are read from their beginning, no line is
+/// cut, and nothing counts as lost that was read.
+#[test]
+fn a_log_that_is_emptied_and_grows_past_the_position_is_read_from_its_beginning() {
+    on_both(|setup| {
+        let memory = Memory::new();
+        let old = [cri("stdout F", "one"), cri("stdout F", "two"), cri("stdout F", "three")];
+        let engine = half_read(&setup, &memory, [&old[0], &old[1], &old[2]]);
+        let new: Vec<String> = (0..500).map(|number| format!("number {number} of the new ones")).collect();
+        let text: String = new.iter().map(|line| cri("stderr F", line)).collect();
+        let file = fs::File::options().write(true).open(setup.path("0.log")).unwrap();
+        file.set_len(0).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, text.as_bytes(), 0).unwrap();
+        eventually(|| memory.len() >= 503, "the new lines");
+        let expected = ["one", "two", "three"].into_iter().chain(new.iter().map(String::as_str));
+        assert!(memory.messages().iter().map(String::as_str).eq(expected), "{:?}", memory.messages());
+        assert_eq!(lost(&engine, "truncated"), 0);
+        assert!(engine.stop(STOP).all_answered);
+    });
+}
+
 /// Its container crashed with its node, or its disk was full.
 #[test]
 fn a_rotated_file_that_ends_in_the_middle_of_a_line_is_told() {

@@ -180,10 +180,22 @@ impl OsFile {
         }
     }
 
+    /// The same for what a shard wants: with fewer than `least` bytes, the file ends there.
+    pub(crate) fn read_resident_least(&self, buf: &mut [u8], offset: u64, least: usize) -> io::Result<usize> {
+        let count = self.read_resident(buf, offset)?;
+        // The next page may be missing.
+        let is_short = count > 0 && count < least;
+        if is_short && self.stat()?.size > offset + count as u64 {
+            Err(Errno::AGAIN.into())
+        } else {
+            Ok(count)
+        }
+    }
+
     /// For whoever may not wait for ever, the scanner.
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         if self.handle.mount.is_none() {
-            return self.read_blocking(buf, offset);
+            return pread(&self.handle.fd, buf, offset);
         }
         let mut bytes = vec![0; buf.len()];
         let read = self.where_it_is(move |fd| {
@@ -206,9 +218,17 @@ impl OsFile {
         }
     }
 
-    /// For threads that nobody waits for.
-    pub(crate) fn read_blocking(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        pread(&self.handle.fd, buf, offset)
+    /// For threads that nobody waits for. With fewer than `least` bytes, the file ends there.
+    pub(crate) fn read_blocking(&self, buf: &mut [u8], offset: u64, least: usize) -> io::Result<usize> {
+        let mut count = 0;
+        loop {
+            // A server may give less than there is.
+            let more = pread(&self.handle.fd, &mut buf[count..], offset + count as u64)?;
+            count += more;
+            if more == 0 || count >= least {
+                return Ok(count);
+            }
+        }
     }
 }
 

@@ -220,6 +220,7 @@ impl Shared {
 }
 
 fn perform(mut read: Read) -> Event {
-    let result: io::Result<usize> = read.file.os().read_blocking(&mut read.buf[read.at..], read.offset);
+    let Read { at, offset, least, .. } = read;
+    let result: io::Result<usize> = read.file.os().read_blocking(&mut read.buf[at..], offset, least);
     Event::Read { read, result }
 }

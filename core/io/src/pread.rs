@@ -47,7 +47,8 @@ impl Pread {
     /// Reads at once what is in memory and gives the rest to the pools.
     fn start(&mut self, events: &mut Vec<Event>) {
         while let Some(mut read) = self.queue.pop_front() {
-            match read.file.os().read_resident(&mut read.buf[read.at..], read.offset) {
+            let Read { at, offset, least, .. } = read;
+            match read.file.os().read_resident_least(&mut read.buf[at..], offset, least) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.missed(read),
                 result => {
                     if let Ok(count) = result {
@@ -75,7 +76,7 @@ impl Pread {
     }
 
     fn hit(&mut self, read: &Read, count: usize) {
-        if count == 0 {
+        if count < read.least {
             return self.ahead.end(&read.file);
         }
         let to = read.offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));

@@ -59,6 +59,8 @@ pub struct Read {
     pub buf: Region,
     /// Bytes of `buf` before this are kept as they are.
     pub at: usize,
+    /// Bytes that it brings at least, one or more: with fewer the file ended there when it was read.
+    pub least: usize,
 }
 
 /// What happened while waiting.
@@ -68,7 +70,7 @@ pub enum Event {
     Read {
         /// The read, with its buffer.
         read: Read,
-        /// Bytes read (0 at the end of the file), or why not. `ECANCELED` when it was cancelled.
+        /// Bytes read, fewer than asked for at least where the file ends, or why not. `ECANCELED` when it was cancelled.
         result: io::Result<usize>,
     },
     /// An entry of a watched directory was written to, truncated, created, renamed or deleted.

@@ -50,7 +50,7 @@ fn where_a_profile_refuses_rings_the_fallback_reads_and_says_why_it_runs() {
         assert_eq!(io.backend().name, "pread");
         let slabs = SlabPool::new(&Budget::new(8 << 20));
         let file = RealFs.open(&dir.path().join("a")).expect("open");
-        io.read(Read { id: 1, file, offset: 0, buf: slabs.take().expect("slab"), at: 0 });
+        io.read(Read { id: 1, file, offset: 0, buf: slabs.take().expect("slab"), at: 0, least: 1 });
         let mut events = Vec::new();
         io.wait(Duration::from_secs(20), &mut events);
         assert!(matches!(&events[..], [Event::Read { result: Ok(5), .. }]), "{events:?}");

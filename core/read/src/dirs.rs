@@ -20,6 +20,9 @@ use crate::siblings::sibling;
 /// seconds.
 const SETTLED: i64 = 3_000_000_000;
 
+/// Nanoseconds in which two changes may bear the same time, on file systems of Linux.
+const TICK: i64 = 10_000_000;
+
 /// Scans after which a directory is listed although it seems unchanged.
 const RELIST_EVERY: u64 = 32;
 
@@ -28,7 +31,8 @@ pub(crate) struct Dir {
     pub(crate) stat: Stat,
     /// Changes with every change of `entries`; unique among all directories.
     pub(crate) version: u64,
-    /// Two listings in succession had these entries. One alone may leave names out while others are renamed.
+    /// Two listings in succession had these entries, without a change between. One alone may leave names out while others are
+    /// renamed.
     pub(crate) agreed: bool,
     /// By name.
     pub(crate) entries: Vec<DirEntry>,
@@ -122,7 +126,9 @@ impl Dirs {
         self.listed += 1;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let same = self.known.get(path).filter(|dir| dir.entries == entries && same_place(&dir.stat, &stat));
-        let (agreed, version) = (same.is_some(), same.map_or(self.versions + 1, |dir| dir.version));
+        // The same names may be those of other files by now.
+        let agreed = same.is_some_and(|dir| dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
+        let version = same.map_or(self.versions + 1, |dir| dir.version);
         self.versions = self.versions.max(version);
         let siblings = group(&entries);
         let dir = Dir { stat, version, agreed, entries, siblings, listed_ns, looked: self.scan };

@@ -168,7 +168,8 @@ pub(crate) fn vanish(
     let (dev, ino) = (known.identity.dev, known.identity.ino);
     let in_place = |file: &Sighting| (file.stat.dev, file.stat.ino) == (dev, ino);
     if listing.files.iter().any(in_place) {
-        return known.lose(LostReason::Truncated, consumed(known.number));
+        let emptied = Change::Emptied { generation: known.number, path: known.path.clone() };
+        return Some(known.lose(LostReason::Truncated, consumed(known.number)).unwrap_or(emptied));
     }
     if known.open.is_none() {
         return known.lose(LostReason::Deleted, consumed(known.number));

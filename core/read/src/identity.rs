@@ -55,6 +55,11 @@ impl Tail {
         Tail { end, len: u32::try_from(bytes.len()).expect("at most TAIL_BYTES"), hash: xxh3_64(bytes) }
     }
 
+    /// Whether `before`, `len` bytes, is what was hashed. An empty tail says nothing, so that it is.
+    pub fn is_of(&self, before: &[u8]) -> bool {
+        self.len == 0 || Tail::new(self.end, before) == *self
+    }
+
     /// Where the hashed bytes begin; nothing in a tail that cannot be.
     pub(crate) fn start(&self) -> Option<u64> {
         self.end.checked_sub(u64::from(self.len)).filter(|_| self.len as usize <= TAIL_BYTES)

@@ -10,9 +10,9 @@
 //! What is written to G later still, by a second writer, is told by [`Change::Late`], with the range, and is read out of
 //! its order by a view of its own: `next` goes on answering for every generation that was not released.
 //!
-//! **Truncation** is told by the listing. Between the truncation and that listing a read may get bytes of the new contents,
-//! if these have already grown past the position: nothing but the scanner's look at head and tail can know. They are read
-//! once more, in their place, as part of the next generation.
+//! **Truncation** is told by the listing. Every read begins a little before its position; where other bytes are than were
+//! read there before, the file was emptied and written anew, the scanner is asked to look ([`crate::Scanner::doubt`]), and
+//! nothing is read before its answer: the rest of the old contents may be in a copy.
 //!
 //! **Deleted files** are read to their end through the open file, while [`Lineage::enforce`] finds them within its
 //! limits; after [`LINGER`] without growth they count as drained.
@@ -234,6 +234,33 @@ impl Lineage {
         known.lose(LostReason::Truncated, offset)
     }
 
+    /// A read found something else where bytes of a generation had been read. Of a deleted file nothing more can be known,
+    /// so that the rest of it is lost, which comes back. What became of another one, the next listing tells
+    /// ([`crate::Scanner::doubt`]).
+    pub fn was_replaced(&mut self, generation: u32, consumed: u64) -> Option<Change> {
+        let known = self.generations.iter_mut().find(|known| known.number == generation)?;
+        let Fate::Deleted { .. } = known.fate else { return None };
+        let (reason, path) = (LostReason::Truncated, known.path.clone());
+        let lost = known.lose(reason, consumed);
+        Some(lost.unwrap_or(Change::Lost { generation, reason, bytes: 0, path }))
+    }
+
+    /// Takes note how large the file is that is written to, while nobody reads it: should it be emptied, that is lost. Never
+    /// blocks.
+    pub fn learn_size(&mut self) {
+        let Some(known) = self.generations.last_mut().filter(|known| known.identity.head.len > 0) else {
+            return;
+        };
+        let Some(open) = known.file_to_ask().filter(|_| known.file_in_place().is_some()) else { return };
+        let mut bytes = [0; HEAD_BYTES];
+        // In this order: a size is that of these contents, if they are there still.
+        if let (Ok(stat), Ok(count)) = (open.stat(), open.file.read_resident(&mut bytes, 0))
+            && known.lengthen_head(&bytes[..count])
+        {
+            known.size = known.size.max(stat.size);
+        }
+    }
+
     /// An event says that a generation, or all (`None`), may have grown: what was found at its end counts no more.
     pub fn wake(&mut self, generation: Option<u32>) {
         // A read that was asked for before the event may have ended before what it tells of.
@@ -374,6 +401,7 @@ impl Lineage {
                 file: handle.file.clone(),
                 offset,
                 size_hint,
+                head: known.identity.head,
                 turn: Turn(self.turn),
             },
             None => Next::Reopen { generation: known.number, path: known.path.clone() },

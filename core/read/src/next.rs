@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::identity::Head;
 use crate::open::OpenFile;
 
 /// Where a view without a checkpoint begins.
@@ -48,6 +49,9 @@ pub enum Change {
     Moved { generation: u32 },
     /// It grew after a view had left it at `from`: the bytes up to `to` are still to be read.
     Late { generation: u32, from: u64, to: u64 },
+    /// Its file was emptied or made anew, and no copy was found. All that was seen of it was consumed; what may have been
+    /// written to it after that is gone, and nobody knows how much that is.
+    Emptied { generation: u32, path: Arc<Path> },
     /// `bytes` that were not consumed cannot be read any more, 0 where it cannot be known how many (a `.gz` that is cut
     /// off). Told once for a generation.
     Lost { generation: u32, reason: LostReason, bytes: u64, path: Arc<Path> },
@@ -63,8 +67,8 @@ pub struct Turn(pub(crate) u64);
 pub enum Next {
     /// Read from `offset`; when there is nothing, say so with [`Lineage::at_end`]. `size_hint`: bytes that were seen from
     /// there on, at least (of a compressed file, nothing is known: 0). In a compressed file `offset` is a
-    /// position in the inflated bytes.
-    Read { generation: u32, file: Arc<OpenFile>, offset: u64, size_hint: u64, turn: Turn },
+    /// position in the inflated bytes. `head`: how the generation begins.
+    Read { generation: u32, file: Arc<OpenFile>, offset: u64, size_hint: u64, head: Head, turn: Turn },
     /// There may be something to read, in a file that is not open: ask the scanner ([`crate::Scanner::reopen`]), then
     /// [`Lineage::opened`].
     Reopen { generation: u32, path: Arc<Path> },

@@ -115,7 +115,6 @@ fn original(orphan: &Orphan, tail: Tail) -> io::Result<Option<(Content, u64)>> {
 pub(crate) fn is_copy(
     fs: &dyn Fs,
     known: &Known,
-    seen: &Seen,
     candidate: &Candidate,
     surveys: &mut Surveys,
 ) -> io::Result<bool> {
@@ -127,24 +126,33 @@ pub(crate) fn is_copy(
         Some(open) => open.file.clone(),
         None => fs.open(&known.path)?,
     };
-    let original = Content::new(file, known.gz);
+    is_copy_of(&Content::new(file, known.gz), &known.stat, candidate, surveys)
+}
+
+/// The same for any file.
+pub(crate) fn is_copy_of(
+    original: &Content,
+    stat: &Stat,
+    candidate: &Candidate,
+    surveys: &mut Surveys,
+) -> io::Result<bool> {
     let mut equal = || {
         if !original.head()?.starts_with(&candidate.head) {
             return Ok(false);
         }
-        if !known.gz && candidate.holds(&original, known.stat.size)? {
+        if !original.is_gz() && candidate.holds(original, stat.size)? {
             return Ok(true);
         }
         // How much a compressed original holds is not known: all of the candidate is asked for.
-        let end = match (seen.gz, known.gz) {
+        let end = match (candidate.content.is_gz(), original.is_gz()) {
             (true, true) => u64::MAX,
-            (true, false) => known.stat.size,
-            (false, true) => seen.stat.size,
-            (false, false) => seen.stat.size.min(known.stat.size),
+            (true, false) => stat.size,
+            (false, true) => candidate.stat.size,
+            (false, false) => candidate.stat.size.min(stat.size),
         };
         let ours = surveys.of(&candidate.content, &candidate.stat, &[end])?;
         let end = ours.reached().min(end);
-        let theirs = surveys.of(&original, &known.stat, &[end])?;
+        let theirs = surveys.of(original, stat, &[end])?;
         Ok(theirs.tail(end).is_some() && theirs.tail(end) == ours.tail(end))
     };
     match equal() {

@@ -8,8 +8,8 @@
 //!    The file that is written to is taken for a continuation only with the same inode number.
 //! 3. A rotated file that begins like a generation which still has its file is a copy of it, and waits for 2. Less than
 //!    [`HEAD_BYTES`] can be equal by chance: such a file waits until it is [`QUIET`], then it is new.
-//! 4. Anything else is new, unless it lies before a known file in the order of rotation and was not written to later: then
-//!    it is older than the checkpoint.
+//! 4. Anything else is new, unless it lies before a known file in the order of rotation and was written to neither later nor
+//!    since the last look: then it is older than the checkpoint.
 //!
 //! A log that was empty when it was seen last begins like every file. Rotated files that appear behind all known ones
 //! hold what was written to it since, even where it seems to be there still (its inode used again, or a copytruncate).
@@ -30,7 +30,9 @@ use crate::head::Content;
 use crate::identity::{HEAD_BYTES, Head, Identity};
 use crate::look::{Look, Seen, Unclear};
 use crate::open::OpenFile;
-use crate::proof::{Candidate, continues, is_copy};
+use crate::patterns::bytes;
+use crate::proof::{Candidate, continues, is_copy, is_copy_of};
+use crate::siblings::sibling;
 use crate::tracked::{Known, Orphan, Role, Tracked};
 
 /// Nanoseconds after the last change in which a short rotated file may still become longer.
@@ -41,6 +43,18 @@ const LOOKS: usize = 4;
 
 /// How many looks end without a result at a file that may not be read: it may be about to get another mode.
 const PATIENCE: u32 = 8;
+
+/// What is known of a lineage's other files while one is classified.
+struct Others<'a> {
+    /// Those that have their role already.
+    files: &'a [Option<Known>],
+    /// The log, where it is as new.
+    base: Option<&'a Candidate>,
+    /// A generation that may as well go on in the file in question as in the log, which seems to hold it.
+    unproven: Option<u32>,
+    /// It does go on in another file: the log is still to get its number.
+    moves: bool,
+}
 
 /// What became of a file.
 enum Verdict {
@@ -72,7 +86,7 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
             Ok(()) => {
                 let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
                 tracked.refused = if unreadable { tracked.refused } else { 0 };
-                (tracked.dir_version, tracked.was_seen) = (version, true);
+                (tracked.dir_version, tracked.was_seen, tracked.seen_ns) = (version, true, look.wall_ns);
                 return;
             }
             Err(Unclear::Moving) => {}
@@ -207,8 +221,11 @@ impl Look<'_> {
             let tells_nothing = known.head.len == 0
                 && tracked.claim(generation).tail.len == 0
                 && known.open.strong_count() == 0;
+            // What was rotated away moves to older places, if at all; only kubelet, which names by time, takes it back.
+            let was = known.path.file_name().and_then(|name| Some(sibling(bytes(name))?.suffix));
+            let rose = was.is_some_and(|was| seen[at].suffix.map_or(!was.is_time(), |is| is.is_after(was)));
             let is_misplaced = || {
-                held[..at].iter().flatten().any(|older| *older > generation)
+                rose || held[..at].iter().flatten().any(|older| *older > generation)
                     || held[at + 1..].iter().flatten().any(|newer| *newer < generation)
             };
             if tells_nothing && is_misplaced() {
@@ -321,8 +338,11 @@ impl Look<'_> {
         let (known_before, unproven) = (tracked.next, blank);
         for at in 0..seen.len() {
             let Some(candidate) = candidates[at].take() else { continue };
+            let base =
+                candidates.last().and_then(Option::as_ref).filter(|_| seen.iter().any(|it| it.is_base));
+            let others = Others { files: &files, base, unproven, moves: blank != unproven };
             let mut role =
-                self.classify(tracked, &seen, at, &candidate, &files, (is_first, known_before, unproven))?;
+                self.classify(tracked, &seen, at, &candidate, &others, (is_first, known_before))?;
             if let (Role::Holds(number), Some(generation)) = (role, blank) {
                 // The log was empty, so that it begins with what was rotated away since; the file in its place is new.
                 (tracked.next, role, blank) = (number, Role::Holds(generation), None);
@@ -361,17 +381,17 @@ impl Look<'_> {
     }
 
     /// What a file is that continues no generation which lost its file.
-    /// `unproven`: a generation that may as well go on in this file as in the one that seems to hold it.
     fn classify(
         &mut self,
         tracked: &mut Tracked,
         seen: &[Seen],
         at: usize,
         candidate: &Candidate,
-        files: &[Option<Known>],
-        (is_first, known_before, unproven): (bool, u32, Option<u32>),
+        others: &Others<'_>,
+        (is_first, known_before): (bool, u32),
     ) -> Result<Role, Unclear> {
         let file = &seen[at];
+        let Others { files, base, unproven, moves } = *others;
         if !file.is_base && candidate.head.is_empty() {
             return Ok(Role::Pending);
         }
@@ -379,19 +399,31 @@ impl Look<'_> {
             if let Some(role) = goes_on_copying(file, candidate, files) {
                 return Ok(role);
             }
-            for known in files.iter().flatten() {
-                let Some(generation) = known.generation() else { continue };
-                let is_copy = match is_copy(self.fs, known, file, candidate, self.surveys) {
+            for (place, known) in files.iter().enumerate() {
+                let Some((known, generation)) = known.as_ref().and_then(|it| Some((it, it.generation()?)))
+                else {
+                    continue;
+                };
+                let is_numbered = !moves || place + 1 < files.len();
+                let is_copy = match is_copy(self.fs, known, candidate, self.surveys) {
                     Err(error) if is_final(tracked, &error) => false,
                     result => result.map_err(|error| Unclear::of(&known.path, error))?,
                 };
                 match is_copy {
-                    true if candidate.head.len() == HEAD_BYTES => return Ok(Role::Copies(generation)),
-                    true if self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET => {
-                        return Ok(Role::Pending);
+                    true if candidate.head.len() == HEAD_BYTES && is_numbered => {
+                        return Ok(Role::Copies(generation));
                     }
+                    true if !is_numbered || self.is_young(file) => return Ok(Role::Pending),
                     _ => {}
                 }
+            }
+            // The log may be as new, copied and not truncated yet: then it gets its number before the copy is told apart.
+            if let Some(base) = base
+                && (candidate.head.len() == HEAD_BYTES || self.is_young(file))
+                && is_copy_of(&base.content, &base.stat, candidate, self.surveys)
+                    .map_err(|error| Unclear::of(&tracked.key, error))?
+            {
+                return Ok(Role::Pending);
             }
         }
         let older_than = |known: &Known| {
@@ -401,7 +433,11 @@ impl Look<'_> {
                 // A `.gz` has the time of its compression.
                 && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
-        if candidate.was != Some(Role::Unreadable) && files[at + 1..].iter().flatten().any(older_than) {
+        // Not one that was read before or could not be, nor one that was written since the last look: a copy, perhaps, of what
+        // the log was emptied of before anybody saw it.
+        let is_late = !file.gz && tracked.was_seen && file.stat.modified_ns > tracked.seen_ns;
+        let may_be_old = !is_late && !matches!(candidate.was, Some(Role::Unreadable | Role::Holds(_)));
+        if may_be_old && files[at + 1..].iter().flatten().any(older_than) {
             return Ok(Role::Old);
         }
         // The log itself matters here where only rotated files of it are wanted.
@@ -414,6 +450,11 @@ impl Look<'_> {
         }
         tracked.next += 1;
         Ok(Role::Holds(tracked.next - 1))
+    }
+
+    /// Whether a file may still become longer.
+    fn is_young(&self, file: &Seen) -> bool {
+        self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET
     }
 
     /// A file in its role, kept open where that serves.

@@ -158,6 +158,16 @@ impl Scanner {
         }
     }
 
+    /// The shard found something else where it had read `claim`: the file holds other contents now, whatever its size and
+    /// its time say. Says which directory has to be looked at.
+    pub fn doubt(&mut self, lineage: &Path, claim: Claim) -> Option<Arc<Path>> {
+        let tracked = self.lineages.get_mut(lineage)?;
+        tracked.claims = vec![claim];
+        let holders = tracked.files.iter_mut().filter(|known| known.generation() == Some(claim.generation));
+        holders.for_each(|known| known.stat.modified_ns = i64::MIN);
+        Some(tracked.dir.clone())
+    }
+
     /// Generations before this one are of no interest any more (see [`crate::Lineage::release_before`]).
     pub fn release_before(&mut self, lineage: &Path, generation: u32) {
         if let Some(tracked) = self.lineages.get_mut(lineage) {

@@ -26,6 +26,15 @@ impl Suffix {
     pub fn is_time(self) -> bool {
         matches!(self, Suffix::Time(..))
     }
+
+    /// Whether a file with it was rotated after one with `other`; no where they cannot be compared.
+    pub(crate) fn is_after(self, other: Suffix) -> bool {
+        match (self, other) {
+            (Suffix::Number(number), Suffix::Number(other)) => number < other,
+            (Suffix::Time(day, rest), Suffix::Time(other, than)) => (day, rest) > (other, than),
+            _ => false,
+        }
+    }
 }
 
 /// Takes a rotated file's name apart: `NAME.N`, `NAME.YYYYMMDD-HHMMSS`, `NAME-YYYYMMDD`, `NAME-YYYYMMDD-N`, each also

@@ -141,6 +141,8 @@ pub(crate) struct Tracked {
     pub(crate) dir_version: u64,
     /// Some look had a result: before that nothing is known of the files, which is not the same as that there are none.
     pub(crate) was_seen: bool,
+    /// When the last look with a result took place, in wall time.
+    pub(crate) seen_ns: i64,
     /// How many looks in succession ended at a file that may not be read.
     pub(crate) refused: u32,
     /// Something is to be reported.
@@ -166,6 +168,7 @@ impl Tracked {
             claims: Vec::new(),
             dir_version: 0,
             was_seen: false,
+            seen_ns: 0,
             refused: 0,
             dirty: false,
             reported: false,

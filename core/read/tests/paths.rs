@@ -237,7 +237,7 @@ fn what_is_excluded_is_left_out_also_by_its_directory_or_its_real_name() {
 fn rotated_files_belong_to_their_base_where_it_is_there() {
     let (_dir, root) = world();
     for name in ["app.log", "app.log.1", "app.log.2.gz.tmp", "worker.1", "worker.2", "x.log-20260102"] {
-        write(&root.join(name), "x\n");
+        write(&root.join(name), &format!("{name}\n"));
     }
     let mut follower = Follower::of(&spec(&root, &["*"]), &[], 100);
     let listings = follower.look();

@@ -299,6 +299,83 @@ fn truncated_and_grown_past_the_position_begins_anew() {
     follower.look();
     follower.expect(&writer.written);
     assert!(follower.lost.is_empty());
+    assert_eq!(follower.emptied, 1, "whether anything was lost, nobody knows");
+}
+
+/// Neither size nor time tell that the file was emptied and written again; the shard, which reads what lies before its
+/// position once more, does.
+#[test]
+fn a_doubt_makes_the_scanner_look_at_what_seems_unchanged() {
+    let (mut writer, mut follower) = following(50);
+    let (read, about) = (writer.written.clone(), fs::metadata(&writer.path).expect("there"));
+    let other = read.replace("line", "LINE");
+    assert_ne!(other, read);
+    let file = fs::File::options().write(true).open(&writer.path).expect("open");
+    file.set_len(0).expect("truncate");
+    let path = writer.path.clone();
+    writer.append(&path, &other);
+    file.set_modified(about.modified().expect("a time")).expect("set");
+    assert!(follower.look().is_empty(), "nothing to be seen");
+    let (lineage, claim) =
+        follower.logs.iter().map(|(id, log)| (id.clone(), log.claim())).next().expect("one");
+    assert_eq!(follower.scanner.doubt(&lineage, claim).as_deref(), path.parent());
+    follower.look();
+    follower.expect(&(read + &other));
+}
+
+/// A second copy is made before anybody looked after the first: it is one of the log, which is as new, and is not read twice.
+#[test]
+fn a_copy_of_a_log_that_was_just_emptied_is_not_read_beside_it() {
+    let (mut writer, mut follower) = following(300);
+    follower.claims = true;
+    writer.lines(10);
+    writer.copytruncate(".1");
+    writer.lines(200);
+    writer.rename(".1", ".2");
+    fs::copy(&writer.path, writer.sibling(".1")).expect("copy");
+    follower.look();
+    follower.look();
+    fs::File::options().write(true).open(&writer.path).expect("open").set_len(0).expect("truncate");
+    writer.lines(20);
+    follower.look();
+    follower.look();
+    follower.expect(&writer.written);
+    assert!(follower.lost.is_empty(), "{:?}", follower.lost);
+}
+
+/// The log was empty when it was seen last, was filled, copied, emptied and filled again, and is read on before the copy is
+/// seen: that cannot be told, and the order is lost, but what is in the copy comes.
+#[test]
+fn a_copy_of_what_nobody_saw_is_read_however_late() {
+    let mut writer = Writer::new("app.log");
+    let path = writer.path.clone();
+    writer.append(&path, "");
+    let mut follower = Follower::new(std::slice::from_ref(&path));
+    follower.claims = true;
+    follower.look();
+    writer.lines(100);
+    let copied = writer.written.clone();
+    writer.copytruncate(".1");
+    writer.lines(3);
+    follower.wake();
+    follower.look();
+    follower.look();
+    let read = String::from_utf8(follower.log().read.clone()).expect("text");
+    assert!(read.contains(&copied), "{} bytes were read", read.len());
+    assert_eq!(follower.lost, []);
+}
+
+/// What a reader that waits has before it is known, and lost when the file is emptied.
+#[test]
+fn what_grew_while_nobody_read_is_counted_when_it_is_truncated() {
+    let (mut writer, mut follower) = following(100);
+    let read = writer.written.len() as u64;
+    writer.lines(50);
+    let size = writer.written.len() as u64;
+    follower.logs.values_mut().next().expect("one").lineage.learn_size();
+    fs::File::options().write(true).open(&writer.path).expect("open").set_len(0).expect("truncate");
+    follower.look();
+    assert_eq!(follower.lost, [(LostReason::Truncated, size - read)]);
 }
 
 /// Same head, longer than before: only the claimed tail tells.

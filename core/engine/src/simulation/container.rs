@@ -5,14 +5,10 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ringtail_io::Clock;
 use ringtail_io::sim::{World, Writer};
 use ringtail_record::Stream;
-
-/// A truncation is seen within this time: a look at everything takes place every two seconds.
-const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The format of the lines, and with it who writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +57,8 @@ pub(super) struct Container {
     lines: VecDeque<Line>,
     /// Bytes of the first of `lines` that are written.
     begun: usize,
-    /// Until when it is silent: what a truncated log gets before anybody has looked at it cannot be told from what was
-    /// there before.
-    silent_until: Duration,
+    /// Copied, and not truncated yet.
+    truncates: bool,
     /// Oldest first.
     rotated: Vec<Rotated>,
     /// The time in the name of the last one, in seconds.
@@ -75,14 +70,14 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(world: &World, number: usize, faulty: bool) -> Self {
+    pub(super) fn new(world: &World, number: usize, is_jumpy: bool) -> Self {
         let kind = [Kind::Cri, Kind::Docker, Kind::Raw][pick(world, 3)];
         let numbered = Rotation::Numbered { compress: pick(world, 2) == 0 };
         let rotation = match kind {
             Kind::Cri => Rotation::Kubelet,
             Kind::Docker => numbered,
-            // Where looks fail, a truncation may stay unseen for long.
-            Kind::Raw if faulty => numbered,
+            // How old a short copy is, only the clock tells: where that jumps, it is read twice, or counts as lost.
+            Kind::Raw if is_jumpy => numbered,
             Kind::Raw => [Rotation::CopyTruncate, numbered, Rotation::Kubelet][pick(world, 3)],
         };
         let path = PathBuf::from(match kind {
@@ -93,7 +88,7 @@ impl Container {
         world.note(format_args!("container {number}: {kind:?}, {rotation:?}"));
         world.mkdir_all(path.parent().expect("an absolute path")).expect("an empty world");
         let writer = world.writer(&path).expect("a new file");
-        Container {
+        let mut container = Container {
             world: world.clone(),
             number,
             kind,
@@ -103,12 +98,16 @@ impl Container {
             reopens: false,
             lines: VecDeque::new(),
             begun: 0,
-            silent_until: Duration::ZERO,
+            truncates: false,
             rotated: Vec::new(),
             stamped_at: 0,
             next: [0; 3],
             written: [0; 3],
+        };
+        if container.rotation == Rotation::CopyTruncate {
+            container.begin();
         }
+        container
     }
 
     /// What leads to the logs of all containers.
@@ -116,6 +115,16 @@ impl Container {
         ["/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log", "/var/log/apps/*.log"]
             .map(str::to_owned)
             .to_vec()
+    }
+
+    /// A log that is emptied in place begins with a line before anybody sees it: what the next rotation finds in one that
+    /// was empty cannot be told from what comes after it.
+    fn begin(&mut self) {
+        if self.lines.is_empty() {
+            self.compose(1);
+        }
+        let line = self.finish_line();
+        self.writer.append(line).expect("no fault hits a writer");
     }
 
     /// The streams that it writes.
@@ -128,9 +137,7 @@ impl Container {
 
     /// Writes up to `most` lines, the last one perhaps not to its end.
     pub(super) fn write(&mut self, most: usize) {
-        if self.is_silent() {
-            return;
-        }
+        self.truncate();
         if self.lines.len() < most {
             self.compose(1 + pick(&self.world, most));
         }
@@ -151,6 +158,7 @@ impl Container {
 
     /// Writes all that is begun.
     pub(super) fn finish(&mut self) {
+        self.truncate();
         let mut bytes = Vec::new();
         while !self.lines.is_empty() {
             bytes.extend(self.finish_line());
@@ -223,8 +231,8 @@ impl Container {
 
     /// Rotates, or ends a rotation that was begun.
     pub(super) fn rotate(&mut self) {
-        if self.is_silent() {
-            return;
+        if self.truncates {
+            return self.truncate();
         }
         if self.begun > 0 {
             let line = self.finish_line();
@@ -246,24 +254,22 @@ impl Container {
                 let copy = with_suffix(&self.path, ".1");
                 self.world.copy(&self.path, &copy).expect("it is there");
                 self.rotated.push(Rotated { path: copy, gz: false, end: self.next });
-                self.writer.truncate(0).expect("it is open");
-                self.silent_until = self.world.clock().now() + SEEN_WITHIN;
+                self.truncates = true;
             }
         }
     }
 
-    fn is_silent(&self) -> bool {
-        self.world.clock().now() < self.silent_until
-    }
-
-    /// Nobody looks at its files now.
-    pub(super) fn unobserved(&mut self) {
-        self.silent_until = Duration::ZERO;
+    /// Ends a rotation that copied the log.
+    pub(super) fn truncate(&mut self) {
+        if std::mem::take(&mut self.truncates) {
+            self.writer.truncate(0).expect("it is open");
+            self.begin();
+        }
     }
 
     /// Renames the log away and back, as kubelet does when the runtime does not reopen it.
     pub(super) fn rename_back(&mut self) {
-        if self.reopens {
+        if self.reopens || self.truncates {
             return;
         }
         let away = with_suffix(&self.path, ".20260101-000000");
@@ -276,7 +282,7 @@ impl Container {
 
     /// Deletes the oldest rotated file, if `may` says so of what is in it.
     pub(super) fn delete_oldest(&mut self, may: impl FnOnce([u64; Stream::ALL.len()]) -> bool) {
-        if self.reopens {
+        if self.reopens || self.truncates {
             return;
         }
         if self.rotated.first().is_some_and(|oldest| may(oldest.end)) {

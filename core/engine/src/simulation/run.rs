@@ -74,7 +74,7 @@ impl Run {
         }
         let is_jumpy = pick(world, 3) == 0;
         let containers =
-            (0..1 + pick(world, 3)).map(|number| Container::new(world, number, faulty)).collect();
+            (0..1 + pick(world, 3)).map(|number| Container::new(world, number, is_jumpy)).collect();
         Run {
             world: world.clone(),
             size,
@@ -101,9 +101,6 @@ impl Run {
     }
 
     fn happen(&mut self) {
-        if self.process.is_none() {
-            self.containers.iter_mut().for_each(Container::unobserved);
-        }
         let container = pick(&self.world, self.containers.len());
         match pick(&self.world, 100) {
             0..30 => self.containers[container].write(12),
@@ -118,7 +115,7 @@ impl Run {
             }
             80..82 if self.is_jumpy => self.jump(),
             80..96 => self.pass(Duration::from_millis(pick(&self.world, 60) as u64)),
-            96..98 => self.pass(Duration::from_millis(pick(&self.world, 4000) as u64)),
+            96..98 => self.pass_long(Duration::from_millis(pick(&self.world, 4000) as u64)),
             98 => self.end_hard(),
             _ => match pick(&self.world, 3) {
                 0 => self.stop(),
@@ -275,6 +272,12 @@ impl Run {
         }
     }
 
+    /// Nobody who copies a log waits long before he empties it.
+    fn pass_long(&mut self, time: Duration) {
+        self.containers.iter_mut().for_each(Container::truncate);
+        self.pass(time);
+    }
+
     /// Each part of the process has a turn, in a random order.
     fn turn(&mut self) {
         let Some(process) = &mut self.process else { return };
@@ -291,6 +294,7 @@ impl Run {
 
     /// Lets time pass, with everything working, until `done`.
     fn pass_until(&mut self, done: impl Fn(&Run) -> bool, what: &str) {
+        self.containers.iter_mut().for_each(Container::truncate);
         let end = self.now() + PATIENCE;
         while !done(self) {
             if self.now() >= end {
@@ -313,7 +317,7 @@ impl Run {
         self.world.set_faults(Faults::none());
         self.world.heal();
         self.holding.fill(false);
-        self.pass(Duration::from_secs(10));
+        self.pass_long(Duration::from_secs(10));
         self.containers.iter_mut().for_each(Container::finish);
         self.start();
     }

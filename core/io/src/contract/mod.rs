@@ -61,6 +61,7 @@ on_every_backend! {
     the_end_of_a_file_is_a_short_read_and_then_nothing
     hundreds_of_reads_over_many_files_complete_once_each
     reads_that_are_not_in_memory_complete
+    a_read_brings_what_it_wants_at_least
     reads_of_a_remote_mount_complete
     an_error_comes_with_its_read
     cancelled_reads_complete_once_and_give_back_their_buffers
@@ -129,7 +130,7 @@ impl Bench {
     }
 
     fn read(&self, id: u64, file: &Arc<File>, offset: u64, len: usize) -> Read {
-        Read { id, file: file.clone(), offset, buf: self.region(len), at: 0 }
+        Read { id, file: file.clone(), offset, buf: self.region(len), at: 0, least: 1 }
     }
 }
 

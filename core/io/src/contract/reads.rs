@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub(super) fn reads_go_where_they_are_asked_to(mut io: Box<dyn Io>, bench: Bench
     let file = bench.file("a", &bytes);
     let mut buf = bench.region(1000);
     buf[..300].fill(7);
-    io.read(Read { id: 9, file, offset: 4321, buf, at: 300 });
+    io.read(Read { id: 9, file, offset: 4321, buf, at: 300, least: 1 });
     assert_eq!(io.in_flight(), 1);
     let (read, result) = finish(&mut *io).remove(&9).expect("its read");
     assert_eq!(result.expect("bytes"), 700);
@@ -72,8 +73,14 @@ pub(super) fn hundreds_of_reads_over_many_files_complete_once_each(mut io: Box<d
     for round in 0..3u64 {
         for id in 0..500u64 {
             let (file, _) = &files[usize::try_from(id % 50).expect("small")];
-            let read =
-                Read { id, file: file.clone(), offset: id * 79 + round, buf: slab.split_to(512), at: 12 };
+            let read = Read {
+                id,
+                file: file.clone(),
+                offset: id * 79 + round,
+                buf: slab.split_to(512),
+                at: 12,
+                least: 1,
+            };
             io.read(read);
         }
         let ended = finish(&mut *io);
@@ -104,6 +111,35 @@ pub(super) fn reads_that_are_not_in_memory_complete(mut io: Box<dyn Io>, bench: 
     }
 }
 
+/// Where the first page is in memory and the next is not, a read that wants to go beyond the first does; fewer bytes than
+/// it wants are the end of the file.
+pub(super) fn a_read_brings_what_it_wants_at_least(mut io: Box<dyn Io>, bench: Bench) {
+    const PAGE: usize = 4096;
+    let bytes = noise(8 * PAGE, 6);
+    let mut wanted = Vec::new();
+    for id in 0..6u64 {
+        let path = bench.path(&id.to_string());
+        fs::write(&path, &bytes).expect("write");
+        let cold = fs::File::open(&path).expect("open");
+        cold.sync_all().expect("sync");
+        fadvise(&cold, 0, None, Advice::DontNeed).expect("drop from memory");
+        fadvise(&cold, 0, None, Advice::Random).expect("advice");
+        cold.read_exact_at(&mut [0; 10], 0).expect("its first page");
+        let (offset, len) =
+            [(PAGE - 256, 2000), (8 * PAGE - 256, 2000), (8 * PAGE - 255, 2000)][wanted.len() % 3];
+        let expected = &bytes[offset..(offset + len).min(bytes.len())];
+        let mut read = bench.read(id, &bench.open(&id.to_string()), offset as u64, len);
+        read.least = 257;
+        wanted.push(expected);
+        io.read(read);
+    }
+    for (id, (read, result)) in finish(&mut *io) {
+        let (len, expected) = (result.expect("read"), wanted[usize::try_from(id).expect("small")]);
+        assert!(len >= expected.len().min(257), "read {id}: {len}");
+        assert!(read.buf[..len] == expected[..len]);
+    }
+}
+
 pub(super) fn reads_of_a_remote_mount_complete(mut io: Box<dyn Io>, bench: Bench) {
     fs::write(bench.path("a"), b"far away").expect("write");
     for device in 0..100 {
@@ -131,7 +167,7 @@ pub(super) fn cancelled_reads_complete_once_and_give_back_their_buffers(mut io: 
     let file = bench.file("a", &noise(4096, 1));
     let mut slab = bench.slabs.take().expect("slab");
     for id in 0..600 {
-        io.read(Read { id, file: file.clone(), offset: 0, buf: slab.split_to(1024), at: 0 });
+        io.read(Read { id, file: file.clone(), offset: 0, buf: slab.split_to(1024), at: 0, least: 1 });
         if id == 300 {
             io.wait(NOW, &mut Vec::new());
         }
@@ -179,8 +215,9 @@ fn a_read_in_the_ring_keeps_its_buffer_until_it_is_cancelled() {
         assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(Errno::CANCELED.raw_os_error()));
         assert_eq!(bench.slabs.idle(), 1);
         let mut slab = bench.slabs.take().expect("slab");
-        (0..300)
-            .for_each(|id| io.read(Read { id, file: file.clone(), offset: 0, buf: slab.split_to(1), at: 0 }));
+        (0..300).for_each(|id| {
+            io.read(Read { id, file: file.clone(), offset: 0, buf: slab.split_to(1), at: 0, least: 1 })
+        });
         io.wait(NOW, &mut Vec::new());
         drop((io, slab));
         assert_eq!(bench.slabs.idle(), 1, "a drop cancels what can be cancelled");

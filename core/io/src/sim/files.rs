@@ -85,9 +85,11 @@ impl Fs for SimFs {
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let chance = self.0.state().faults.read_dir_error;
         self.call("list", path, (chance, &OPEN_ERRORS), |state| {
-            let State { disk, rng, faults, .. } = state;
+            let State { disk, rng, faults, unlisted, .. } = state;
             let directory = disk.walk(path, true)?.found()?;
-            let is_changing = disk.now_ns - disk.stat(directory)?.modified_ns < CHANGING_NS;
+            let modified_ns = disk.stat(directory)?.modified_ns;
+            let is_changing =
+                disk.now_ns - modified_ns < CHANGING_NS && unlisted.get(&directory) != Some(&modified_ns);
             let mut found = Vec::new();
             for (name, node) in disk.entries(directory)? {
                 found.push(DirEntry { name: name.clone(), kind: disk.stat(*node)?.kind });
@@ -95,6 +97,7 @@ impl Fs for SimFs {
             rng.shuffle(&mut found);
             if is_changing && super::faults::strikes(rng, faults.missed_entry) {
                 found.pop();
+                unlisted.insert(directory, modified_ns);
             }
             Ok(found)
         })
@@ -126,11 +129,17 @@ impl Handle {
     }
 
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.read_in(&mut self.world.state(), buf, offset)
+        self.read_in(&mut self.world.state(), buf, offset, 1)
     }
 
     /// Reads, with the faults of reading.
-    pub(super) fn read_in(&self, state: &mut State, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(super) fn read_in(
+        &self,
+        state: &mut State,
+        buf: &mut [u8],
+        offset: u64,
+        least: usize,
+    ) -> io::Result<usize> {
         self.check(state)?;
         let State { disk, rng, faults, .. } = state;
         let node = disk.node_mut(self.node)?;
@@ -141,8 +150,8 @@ impl Handle {
         let bytes = disk.bytes(self.node)?;
         let at = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
         let mut len = buf.len().min(bytes.len() - at);
-        if len > 1 && super::faults::strikes(rng, faults.short_read) {
-            len = rng.usize(1..len);
+        if len > least && super::faults::strikes(rng, faults.short_read) {
+            len = rng.usize(least..len);
         }
         buf[..len].copy_from_slice(&bytes[at..at + len]);
         Ok(len)

@@ -122,7 +122,8 @@ impl State {
     }
 
     fn perform(&mut self, read: &mut Read) -> io::Result<usize> {
-        read.file.sim().read_in(self, &mut read.buf[read.at..], read.offset)
+        let Read { at, offset, least, .. } = *read;
+        read.file.sim().read_in(self, &mut read.buf[at..], offset, least)
     }
 
     fn complete(&mut self, instance: InstanceId, flying: &mut Vec<Flight>, events: &mut Vec<Event>) {

@@ -1,5 +1,6 @@
 //! The simulated machine: what all its faces share, and what the test does with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::clock::SimClock;
-use super::disk::Disk;
+use super::disk::{Disk, NodeId};
 use super::faults::{Faults, strikes};
 use super::files::SimFs;
 use super::history::{History, Outcome};
@@ -40,6 +41,8 @@ pub(super) struct State {
     pub(super) incarnation: u64,
     /// The path that was just said to lead nowhere, by a fault.
     pub(super) missing: Option<PathBuf>,
+    /// The times of the changes of directories that made a listing leave something out: one change does so to one listing.
+    pub(super) unlisted: BTreeMap<NodeId, i64>,
 }
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             wall_offset_ns: EPOCH_NS - nanos(START),
             incarnation: 0,
             missing: None,
+            unlisted: BTreeMap::new(),
         };
         state.disk.now_ns = state.wall_ns();
         World(Arc::new(Mutex::new(state)))

@@ -131,7 +131,8 @@ impl Uring {
     /// Reads at once what is in memory.
     fn try_queued(&mut self, events: &mut Vec<Event>) {
         while let Some(mut read) = self.queue.pop_front() {
-            match read.file.os().read_resident(&mut read.buf[read.at..], read.offset) {
+            let Read { at, offset, least, .. } = read;
+            match read.file.os().read_resident_least(&mut read.buf[at..], offset, least) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.missed.push_back(read),
                 result => events.push(Event::Read { read, result }),
             }
@@ -173,6 +174,8 @@ impl Uring {
         match result {
             // A file system that neither reads without waiting nor calls back; a ring's worker that was interrupted.
             Err(Errno::AGAIN | Errno::INTR) => self.pools.submit(read),
+            // The ring may bring less than there is, too.
+            Ok(1..) if result.is_ok_and(|count| count < read.least) => self.pools.submit(read),
             result => events.push(Event::Read { read, result: result.map_err(io::Error::from) }),
         }
     }

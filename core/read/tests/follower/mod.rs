@@ -47,6 +47,8 @@ pub struct Follower {
     pub files: OpenFiles,
     pub logs: BTreeMap<Arc<Path>, Log>,
     pub lost: Vec<(LostReason, u64)>,
+    /// How often a log was emptied, with nothing known to be lost.
+    pub emptied: usize,
     pub now: Duration,
     /// Whether the scanner is told how far was read.
     pub claims: bool,
@@ -77,7 +79,16 @@ impl Follower {
             let place = Some((claim.generation, claim.consumed));
             logs.insert(lineage.clone(), Log { place, restored: Some(*claim), ..Log::new(restored) });
         }
-        Follower { scanner, files, logs, lost: Vec::new(), now: Duration::ZERO, claims: true, closes: false }
+        Follower {
+            scanner,
+            files,
+            logs,
+            lost: Vec::new(),
+            emptied: 0,
+            now: Duration::ZERO,
+            claims: true,
+            closes: false,
+        }
     }
 
     /// Looks and reads everything; the listings come back.
@@ -143,6 +154,7 @@ impl Follower {
                     let bytes = log.fetch(generation, from, to, &mut self.scanner, self.now);
                     log.late.extend(bytes);
                 }
+                Change::Emptied { .. } => self.emptied += 1,
                 Change::Found { .. } | Change::Grew { .. } | Change::Moved { .. } => {}
             }
         }
@@ -266,7 +278,7 @@ impl Log {
     }
 
     /// From what was read, as an engine does it: the file may hold something else by now.
-    fn claim(&self) -> Claim {
+    pub fn claim(&self) -> Claim {
         let (generation, consumed) = self.place.expect("placed");
         let unmoved =
             self.restored.filter(|claim| (claim.generation, claim.consumed) == (generation, consumed));

@@ -29,7 +29,7 @@ fn what_is_open_is_read_until_the_crash() {
     world.unlink("/log/b").expect("unlink");
     assert_eq!((file.stat().expect("stat").links, world.open_files()), (0, 1));
     let mut io = world.io();
-    io.read(Read { id: 7, file: file.clone(), offset: 2, buf: buffer(100), at: 10 });
+    io.read(Read { id: 7, file: file.clone(), offset: 2, buf: buffer(100), at: 10, least: 1 });
     let Some(Event::Read { read, result: Ok(9) }) = io_events(&mut io).pop() else { panic!("no read") };
     assert_eq!((read.id, &read.buf[10..19], io.in_flight()), (7, &b"llo world"[..], 0));
     io.read(read);
@@ -61,7 +61,7 @@ fn every_read_completes_once_and_never_with_wrong_bytes() {
         let (mut io, mut open) = (world.io(), BTreeSet::new());
         for id in 0..64 {
             let offset = world.random(17_000);
-            io.read(Read { id, file: file.clone(), offset, buf: buffer(512), at: 100 });
+            io.read(Read { id, file: file.clone(), offset, buf: buffer(512), at: 100, least: 1 });
             open.insert(id);
             if world.random(4) == 0 {
                 io.cancel(world.random(64));

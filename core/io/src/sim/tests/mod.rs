@@ -19,7 +19,7 @@ fn buffer(len: usize) -> Region {
 }
 
 fn whole(id: ReadId, file: &Arc<File>, len: usize) -> Read {
-    Read { id, file: file.clone(), offset: 0, buf: buffer(len), at: 0 }
+    Read { id, file: file.clone(), offset: 0, buf: buffer(len), at: 0, least: 1 }
 }
 
 fn io_events(io: &mut impl Io) -> Vec<Event> {
