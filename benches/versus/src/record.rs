@@ -169,12 +169,12 @@ impl Record {
         writeln!(text, "{processor}, {cores} cores, Linux {kernel}; `{}`.\n", self.command)?;
         let processor = match self.shared_processor {
             true => "the only processor, with what feeds and counts it",
-            false => "one processor of its own",
+            false => "a processor that nothing else of this uses",
         };
         writeln!(
             text,
             concat!(
-                "Each collector ran alone on {}, on the same log files from a warm page cache, read from their ",
+                "Each collector ran by itself, held to {}, on the same log files from a warm page cache, read from their ",
                 "beginning. Medians of {} rounds; CPU is that of its whole life, kernel included, per GB of log ",
                 "files; MB/s is from its start until the last record had arrived; every record was counted and ",
                 "compared. What was lost, repeated or malformed is a failure and has no figures. Others: what programs ",
