@@ -262,13 +262,38 @@ fn a_file_of_redb_that_is_no_checkpoint_is_an_error_and_gets_no_tables() {
     }
 }
 
-/// What a kill between the first two writes leaves: there were no positions yet.
+/// Its tables may be what was lost: nobody would know that there were positions.
 #[test]
-fn a_file_without_any_table_is_new() {
+fn a_file_without_any_table_is_damaged() {
     let dir = tempfile::tempdir().expect("a directory");
     drop(redb::Database::create(dir.path().join(FILE_NAME)).expect("a new file"));
-    let (_, restored) = open_or_reset(dir.path()).expect("it opens");
-    assert!(!restored.was_reset && restored.rows.is_empty());
+    let (_, restored) = open_or_reset(dir.path()).expect("a new one in its place");
+    assert!(restored.was_reset && restored.rows.is_empty());
+}
+
+/// Found by fuzzing: after a kill, two changed bytes (that there is a root of tables, and one of the last commit's pages) took the
+/// checkpoint for a new one.
+#[test]
+fn a_checkpoint_that_lost_its_root_does_not_open_empty() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(FILE_NAME);
+    let (checkpoint, _) = open_file(&path).expect("a new one");
+    for name in ["first", "second"] {
+        let changes = Changes { pipelines: [name.into()].into_iter().collect(), ..Changes::default() };
+        checkpoint.commit(&changes).expect("written");
+    }
+    // As a kill leaves it: not closed.
+    let killed = fs::read(&path).expect("written");
+    drop(checkpoint);
+    let pages = (4096..killed.len()).step_by(4096).filter(|page| killed[*page] != 0);
+    for (page, root) in pages.flat_map(|page| [(page, 65), (page, 193)]) {
+        let mut bytes = killed.clone();
+        (bytes[page], bytes[root]) = (!bytes[page], 0);
+        fs::write(&path, &bytes).expect("written");
+        if let Ok((_, restored)) = open_file(&path) {
+            assert!(restored.pipelines.contains("first"), "page {page}, root {root}: {restored:?}");
+        }
+    }
 }
 
 /// The header says the version twice; a single one that is wrong is damage.

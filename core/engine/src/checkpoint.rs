@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{
-    Database, MultimapTableHandle as _, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-    TableHandle as _,
+    Database, MultimapTableHandle as _, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, TableHandle as _,
 };
 use ringtail_io::FileStorage;
 
@@ -102,6 +102,7 @@ impl Checkpoint {
             let why = format!("it is in format {version} of redb, and this build knows {REDB_VERSION}");
             return Err(CheckpointError::Unknown(why));
         }
+        let is_new = storage.len().map_err(|error| CheckpointError::Unusable(error.to_string()))? == 0;
         // redb asserts on some damage: a panic here means damage, and must not end the agent.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut database =
@@ -109,7 +110,7 @@ impl Checkpoint {
             // Passing after a repair is passing: an unclean end leaves the allocator's state to be rebuilt.
             database.check_integrity()?;
             let checkpoint = Checkpoint { database };
-            let restored = checkpoint.read()?;
+            let restored = checkpoint.read(is_new)?;
             Ok((checkpoint, restored))
         }));
         opened.unwrap_or_else(|panic| Err(CheckpointError::Damaged(panic_text(&*panic))))
@@ -137,12 +138,13 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn read(&self) -> Result<Restored, CheckpointError> {
-        if self.is_new()? {
+    fn read(&self, is_new: bool) -> Result<Restored, CheckpointError> {
+        if is_new {
             // Creates the tables.
             self.commit(&Changes::default())?;
         }
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        require_tables(&transaction)?;
         let mut restored = Restored::default();
         let positions = transaction.open_table(POSITIONS).map_err(redb::Error::from)?;
         for entry in positions.iter().map_err(redb::Error::from)? {
@@ -158,22 +160,22 @@ impl Checkpoint {
         }
         Ok(restored)
     }
+}
 
-    /// Whether there is no table yet: the first transaction makes both. Any others are not ours.
-    fn is_new(&self) -> Result<bool, CheckpointError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
-        let tables = transaction.list_tables().map_err(redb::Error::from)?;
-        let mut tables: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
-        let others = transaction.list_multimap_tables().map_err(redb::Error::from)?;
-        tables.extend(others.map(|table| table.name().to_owned()));
-        tables.sort_unstable();
-        let ours = [PIPELINES.name(), POSITIONS.name()];
-        match tables == ours || tables.is_empty() {
-            true => Ok(tables.is_empty()),
-            false => Err(CheckpointError::Unknown(format!(
-                "it has the tables {tables:?} and not those of a checkpoint, {ours:?}"
-            ))),
-        }
+/// The first transaction makes both tables, and they stay: a file with none has lost them, and one with others is not ours.
+fn require_tables(transaction: &ReadTransaction) -> Result<(), CheckpointError> {
+    let tables = transaction.list_tables().map_err(redb::Error::from)?;
+    let mut tables: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+    let others = transaction.list_multimap_tables().map_err(redb::Error::from)?;
+    tables.extend(others.map(|table| table.name().to_owned()));
+    tables.sort_unstable();
+    let ours = [PIPELINES.name(), POSITIONS.name()];
+    match tables.is_empty() {
+        true => Err(CheckpointError::Damaged("it has no tables".to_owned())),
+        false if tables == ours => Ok(()),
+        false => Err(CheckpointError::Unknown(format!(
+            "it has the tables {tables:?} and not those of a checkpoint, {ours:?}"
+        ))),
     }
 }
 
