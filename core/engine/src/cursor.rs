@@ -17,6 +17,14 @@ use ringtail_record::{BatchId, Position, Stream};
 /// One position per stream, by [`Stream::index`].
 pub(crate) type Streams = [Position; Stream::ALL.len()];
 
+/// Where a view stood before it decoded records.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stood {
+    pub(crate) streams: Streams,
+    /// The end of the last whole line before, with its generation.
+    pub(crate) known: (u32, Tail),
+}
+
 /// The end of the last record per stream, where there was one.
 pub(crate) type Ends = [Option<Position>; Stream::ALL.len()];
 
@@ -34,6 +42,8 @@ struct Entry {
     batch: BatchId,
     /// Where the view stood per stream, before the first of its records here.
     stood: Streams,
+    /// The last place whose bytes are known, before all of them.
+    known: (u32, Tail),
     ends: Ends,
     /// The last place before the batch's end whose bytes are known, with its generation.
     tail: (u32, Tail),
@@ -48,17 +58,19 @@ impl Progress {
 
     /// Records that end at `ends` went into `batch`, from a view that stood at `stood` before it decoded them. True when
     /// they are this cursor's first ones in that batch.
-    pub(crate) fn pushed(&mut self, batch: BatchId, stood: &Streams, ends: Ends, tail: (u32, Tail)) -> bool {
+    pub(crate) fn pushed(&mut self, batch: BatchId, stood: &Stood, ends: Ends, tail: (u32, Tail)) -> bool {
         let first = self.open.back().is_none_or(|entry| entry.batch != batch);
         if first {
-            self.open.push_back(Entry { batch, stood: *stood, ends: Ends::default(), tail, answered: false });
+            let Stood { streams, known } = *stood;
+            let ends = Ends::default();
+            self.open.push_back(Entry { batch, stood: streams, known, ends, tail, answered: false });
         }
         if let Some(entry) = self.open.back_mut() {
             entry.tail = tail;
             for (stream, end) in ends.into_iter().enumerate() {
                 if end.is_some() {
                     if entry.ends[stream].is_none() {
-                        entry.stood[stream] = stood[stream];
+                        entry.stood[stream] = stood.streams[stream];
                     }
                     entry.ends[stream] = end;
                 }
@@ -99,9 +111,11 @@ impl Progress {
         })
     }
 
-    /// The end of what was answered last, with bytes to recognise the file by.
+    /// The end of what was answered last, or where the first unanswered records begin, with bytes to recognise the file by.
     pub(crate) fn tail(&self) -> (u32, Tail) {
-        self.tail
+        let known = self.open.front().map_or(self.tail, |entry| entry.known);
+        let place = |(generation, tail): (u32, Tail)| (generation, tail.end);
+        if place(known) > place(self.tail) { known } else { self.tail }
     }
 }
 
@@ -121,13 +135,17 @@ mod tests {
         [at(offset); 3]
     }
 
+    fn stood(streams: Streams) -> Stood {
+        Stood { streams, ..Stood::default() }
+    }
+
     #[test]
     fn an_answer_out_of_order_moves_nothing_until_the_gap_is_closed() {
         let mut progress = Progress::new(streams(0), Default::default());
         for (batch, end) in [(1, 10), (2, 20), (3, 30)] {
             assert!(progress.pushed(
                 batch,
-                &streams(end - 10),
+                &stood(streams(end - 10)),
                 [None, Some(at(end)), None],
                 Default::default()
             ));
@@ -142,9 +160,9 @@ mod tests {
     #[test]
     fn a_stream_without_unanswered_records_does_not_hold_another_back() {
         let mut progress = Progress::new(streams(0), Default::default());
-        progress.pushed(1, &streams(0), [None, Some(at(10)), None], Default::default());
-        progress.pushed(1, &streams(0), [None, None, Some(at(20))], Default::default());
-        progress.pushed(2, &[at(20), at(12), at(20)], [None, None, Some(at(40))], Default::default());
+        progress.pushed(1, &stood(streams(0)), [None, Some(at(10)), None], Default::default());
+        progress.pushed(1, &stood(streams(0)), [None, None, Some(at(20))], Default::default());
+        progress.pushed(2, &stood([at(20), at(12), at(20)]), [None, None, Some(at(40))], Default::default());
         progress.answered(1);
         // stdout has an open partial from 12 on: that is where the view stands for it.
         assert_eq!(progress.positions(&[at(50), at(12), at(50)]), [at(50), at(12), at(20)]);
@@ -154,12 +172,15 @@ mod tests {
     #[test]
     fn a_stream_stands_where_the_view_stood_before_its_first_unanswered_record() {
         let mut progress = Progress::new(streams(0), Default::default());
-        progress.pushed(1, &streams(0), [None, Some(at(90)), Some(at(30))], Default::default());
-        progress.pushed(2, &[at(90), at(90), at(60)], [None, None, Some(at(100))], Default::default());
-        progress.pushed(3, &streams(100), [None, None, Some(at(120))], Default::default());
+        progress.pushed(1, &stood(streams(0)), [None, Some(at(90)), Some(at(30))], Default::default());
+        let known = (1, Tail::new(60, b"before"));
+        let second = Stood { streams: [at(90), at(90), at(60)], known };
+        progress.pushed(2, &second, [None, None, Some(at(100))], Default::default());
+        progress.pushed(3, &stood(streams(100)), [None, None, Some(at(120))], Default::default());
         assert_eq!(progress.positions(&streams(120)), [at(120), at(0), at(0)]);
         progress.answered(1);
         assert_eq!(progress.positions(&streams(120)), [at(120), at(120), at(60)]);
+        assert_eq!(progress.tail(), known, "what lies there is known");
         progress.answered(2);
         assert_eq!(progress.positions(&streams(120)), [at(120), at(120), at(100)]);
     }
@@ -177,7 +198,7 @@ mod tests {
             let mut waiting: BTreeMap<BatchId, Vec<(usize, Position)>> = BTreeMap::new();
             let (mut offset, mut batch, mut left, mut cuts) = (0, 1, cuts[0], cuts.into_iter().cycle());
             for (stream, len) in records {
-                let stood = streams(offset);
+                let stood = stood(streams(offset));
                 offset += len;
                 let mut ends = Ends::default();
                 ends[stream] = Some(at(offset));

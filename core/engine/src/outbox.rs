@@ -18,7 +18,7 @@ use ringtail_parse::Decoded;
 use ringtail_record::{Acks, Batch, BatchId, BatchPool, Outlet, Position, Receipt, Record, Sealed, Source};
 
 use crate::config::{BatchLimits, PipelineOutput};
-use crate::cursor::{Ends, Progress, Streams};
+use crate::cursor::{Ends, Progress, Stood};
 use crate::maps::{HashMap, HashSet};
 use crate::names::CursorId;
 
@@ -31,8 +31,7 @@ const RECORD_WIRE_BYTES: usize = 80;
 /// What one decoded chunk gives to the outputs.
 pub(crate) struct Delivery<'a> {
     pub(crate) generation: u32,
-    /// Where the view stood before.
-    pub(crate) stood: Streams,
+    pub(crate) stood: Stood,
     pub(crate) share: Share,
     pub(crate) source: &'a Arc<Source>,
     pub(crate) chunk: &'a Frozen,

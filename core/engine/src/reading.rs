@@ -13,7 +13,7 @@ use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
 use crate::config::Mode;
-use crate::cursor::Streams;
+use crate::cursor::Stood;
 use crate::gz::GzProgress;
 use crate::maps::HashMap;
 use crate::names::{LineageId, ViewId};
@@ -274,8 +274,14 @@ impl Shard {
             ReadSize::Large if n < SMALL_READ => ReadSize::Small,
             unchanged => unchanged,
         };
+        // With less than there is room for, asking the file once more is cheaper than another read that finds nothing.
+        let may_end = n < read.buf.len() - read.at && flight.mount.is_none();
+        let ends = may_end && read.file.stat().is_ok_and(|stat| stat.size == seen.end);
         read.at += known;
         self.take_bytes(id, view_id, flight.size, read, new);
+        if ends && self.view_mut(id, view_id).is_some_and(|view| view.read_at() == seen.end) {
+            self.note_end(id, view_id, flight.turn);
+        }
     }
 
     /// The file that a view is in holds something else now. The scanner alone can tell what, and where the rest of what it
@@ -346,7 +352,7 @@ impl Shard {
         }
         // Before decoding, which changes the bytes.
         let tail = tail_of(&chunk, view.place.offset);
-        let (before, stood) = (view.stands(), view.positions());
+        let (before, stood) = (view.stands(), view.stood());
         self.table.clear();
         let decoded = view.decoder.decode(chunk.bytes_mut(), view.place, wall_ns, &mut self.table);
         let Ok(consumed) = decoded else {
@@ -411,7 +417,7 @@ impl Shard {
         for stream in Stream::ALL {
             let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return Ok(()) };
             let empty = self.buffers.packed(&[], &[])?;
-            let stood = followed.views[at].positions();
+            let stood = followed.views[at].stood();
             self.table.clear();
             if let Some(end) = followed.views[at].decoder.flush_partial(stream, &mut self.table) {
                 let known = followed.views[at].drop_known(&mut self.table, end);
@@ -439,7 +445,7 @@ impl Shard {
         }
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
         let mut chunk = self.buffers.packed(half_line, &[])?;
-        let (before, stood) = (view.stands(), view.positions());
+        let (before, stood) = (view.stands(), view.stood());
         self.table.clear();
         let flushed = view.decoder.flush_line(chunk.bytes_mut(), view.place, wall_ns, &mut self.table, why);
         let Ok(consumed) = flushed else {
@@ -479,11 +485,15 @@ impl Shard {
     }
 
     pub(crate) fn found_end(&mut self, id: LineageId, view_id: ViewId, turn: Turn) {
+        self.ready.push_back((id, view_id));
+        self.note_end(id, view_id, turn);
+    }
+
+    fn note_end(&mut self, id: LineageId, view_id: ViewId, turn: Turn) {
         let now = self.now();
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let (generation, offset) = (followed.views[at].place.generation, followed.views[at].read_at());
         let lost = followed.lineage.at_end(generation, offset, turn, now);
-        self.ready.push_back((id, view_id));
         if let Some(change) = lost {
             self.take_change(id, change);
         }
@@ -536,8 +546,7 @@ impl Shard {
 
 /// Bytes of one file that were decoded together.
 struct Stretch {
-    /// Where the view stood per stream before them.
-    stood: Streams,
+    stood: Stood,
     from: Position,
     len: u64,
     /// Those of records that an earlier view pushed.

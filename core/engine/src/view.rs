@@ -9,7 +9,7 @@ use ringtail_read::{Head, Tail};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, ReadSize};
-use crate::cursor::Streams;
+use crate::cursor::{Stood, Streams};
 use crate::gz::GzProgress;
 use crate::names::{CursorId, ViewId};
 use crate::outbox::Share;
@@ -156,6 +156,11 @@ impl View {
     pub(crate) fn positions(&self) -> Streams {
         let stands = self.stands();
         std::array::from_fn(|stream| stands[stream].max(self.skip[stream]))
+    }
+
+    /// Where it stands before it decodes more.
+    pub(crate) fn stood(&self) -> Stood {
+        Stood { streams: self.positions(), known: self.tail }
     }
 
     /// Where a view that is to go on in this one's place begins.

@@ -6,7 +6,7 @@
 //! whose times cannot be trusted.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +120,9 @@ impl Dirs {
             Ok(entries) => entries,
             Err(error) => {
                 self.known.remove(path);
-                return Err(error);
+                // It was there just now. Where it is gone indeed, its own answer says so.
+                let is_gone = error.kind() != ErrorKind::NotFound || self.fs.stat(path).is_err();
+                return Err(if is_gone { error } else { io::Error::other("the directory comes and goes") });
             }
         };
         self.listed += 1;

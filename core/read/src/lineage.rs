@@ -254,9 +254,9 @@ impl Lineage {
         let Some(open) = known.file_to_ask().filter(|_| known.file_in_place().is_some()) else { return };
         let mut bytes = [0; HEAD_BYTES];
         // In this order: a size is that of these contents, if they are there still.
-        if let (Ok(stat), Ok(count)) = (open.stat(), open.file.read_resident(&mut bytes, 0))
-            && known.lengthen_head(&bytes[..count])
-        {
+        let Ok(stat) = open.stat() else { return };
+        let count = resident_head(&open, &mut bytes);
+        if known.lengthen_head(&bytes[..count]) {
             known.size = known.size.max(stat.size);
         }
     }
@@ -303,9 +303,8 @@ impl Lineage {
         let mut bytes = [0; HEAD_BYTES];
         for known in self.generations.iter_mut().filter(|known| !known.gz && known.has_short_head()) {
             let Some(file) = known.file_in_place() else { continue };
-            if let Ok(count) = file.file.read_resident(&mut bytes, 0) {
-                known.lengthen_head(&bytes[..count]);
-            }
+            let count = resident_head(file, &mut bytes);
+            known.lengthen_head(&bytes[..count]);
         }
     }
 
@@ -439,6 +438,15 @@ impl Lineage {
             None => Next::Wait { until: None },
         }
     }
+}
+
+/// Reads the beginning of a file, as far as it is in memory; how much that is.
+fn resident_head(file: &OpenFile, bytes: &mut [u8; HEAD_BYTES]) -> usize {
+    let mut count = 0;
+    while let Ok(more @ 1..) = file.file.read_resident(&mut bytes[count..], count as u64) {
+        count += more;
+    }
+    count
 }
 
 fn record(known: &Generation) -> FileRecord {

@@ -433,10 +433,14 @@ impl Look<'_> {
                 // A `.gz` has the time of its compression.
                 && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
         };
-        // Not one that was read before or could not be, nor one that was written since the last look: a copy, perhaps, of what
-        // the log was emptied of before anybody saw it.
+        // Not one that was read before, could not be, or was waited for, nor one that was written since the last look: a copy,
+        // perhaps, of what the log was emptied of before anybody saw it.
         let is_late = !file.gz && tracked.was_seen && file.stat.modified_ns > tracked.seen_ns;
-        let may_be_old = !is_late && !matches!(candidate.was, Some(Role::Unreadable | Role::Holds(_)));
+        let may_be_old = match candidate.was {
+            Some(Role::Unreadable | Role::Holds(_)) => false,
+            Some(Role::Pending) => file.gz,
+            _ => !is_late,
+        };
         if may_be_old && files[at + 1..].iter().flatten().any(older_than) {
             return Ok(Role::Old);
         }
@@ -452,9 +456,9 @@ impl Look<'_> {
         Ok(Role::Holds(tracked.next - 1))
     }
 
-    /// Whether a file may still become longer.
+    /// Whether a file may still become longer. Of one that was written in times to come, the clock says nothing.
     fn is_young(&self, file: &Seen) -> bool {
-        self.wall_ns.saturating_sub(file.stat.modified_ns) < QUIET
+        self.wall_ns.saturating_sub(file.stat.modified_ns).unsigned_abs() < QUIET.unsigned_abs()
     }
 
     /// A file in its role, kept open where that serves.

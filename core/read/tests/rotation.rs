@@ -365,6 +365,21 @@ fn a_copy_of_what_nobody_saw_is_read_however_late() {
     assert_eq!(follower.lost, []);
 }
 
+/// A short rotated file that begins as the log does may become a copy of it. If it does not, it is no older than what was
+/// there when it appeared.
+#[test]
+fn what_might_have_become_a_copy_is_read_in_the_end() {
+    let (writer, mut follower) = following(20);
+    let line = writer.written.split_inclusive('\n').next().expect("a line").to_owned();
+    fs::write(writer.sibling(".1"), &line).expect("written");
+    follower.look();
+    follower.expect(&writer.written);
+    let file = fs::File::options().write(true).open(writer.sibling(".1")).expect("open");
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).expect("set");
+    follower.look();
+    follower.expect(&(writer.written.clone() + &line));
+}
+
 /// What a reader that waits has before it is known, and lost when the file is emptied.
 #[test]
 fn what_grew_while_nobody_read_is_counted_when_it_is_truncated() {

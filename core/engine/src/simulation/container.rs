@@ -65,6 +65,8 @@ pub(super) struct Container {
     stamped_at: i64,
     /// The next number per stream.
     next: [u64; Stream::ALL.len()],
+    /// Lines that were given a time.
+    timed: u32,
     /// The first number per stream that is not wholly in a file.
     pub(super) written: [u64; Stream::ALL.len()],
 }
@@ -102,6 +104,7 @@ impl Container {
             rotated: Vec::new(),
             stamped_at: 0,
             next: [0; 3],
+            timed: 0,
             written: [0; 3],
         };
         if container.rotation == Rotation::CopyTruncate {
@@ -216,9 +219,11 @@ impl Container {
         lines
     }
 
-    fn line(&self, stream: Stream, text: &str, is_last: bool) -> String {
+    fn line(&mut self, stream: Stream, text: &str, is_last: bool) -> String {
         let name = stream.name();
-        let time = "2026-01-02T03:04:05.123456789Z";
+        // No two lines of a runtime bear the same time.
+        self.timed += 1;
+        let time = format!("2026-01-02T03:04:05.{:09}Z", self.timed);
         match self.kind {
             Kind::Cri => format!("{time} {name} {} {text}\n", if is_last { "F" } else { "P" }),
             Kind::Docker => {
