@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memrchr;
-use ringtail_io::Read;
+use ringtail_io::{File, Read};
 use ringtail_memory::Frozen;
 use ringtail_parse::{LineEnd, Table};
-use ringtail_read::{Claim, Lineage, Next, OpenFile, Tail, Turn};
+use ringtail_read::{Lineage, Next, OpenFile, Tail, Turn};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, NoMemory, ReadSize, SMALL_READ};
@@ -114,7 +114,9 @@ impl Shard {
             self.stalled.push((id, view_id));
             return;
         }
-        if view.until.is_some_and(|until| view.place >= until) {
+        // The half line counts: what follows it was written later.
+        let reached = Position { offset: view.read_at(), ..view.place };
+        if view.until.is_some_and(|until| reached >= until) {
             return self.end_late(id, view_id, now);
         }
         match followed.lineage.next(view.place.generation, view.read_at(), now) {
@@ -256,9 +258,16 @@ impl Shard {
     /// what came is of no use before the scanner has said what it holds now.
     fn arrived(&mut self, id: LineageId, view_id: ViewId, flight: &Flight, mut read: Read, n: usize) {
         let known = flight.known.again();
+        let address = Arc::as_ptr(&read.file).addr();
+        let Some(view) = self.view_mut(id, view_id) else { return };
+        if n < known && view.seen_in != address {
+            // A copy of what was read, made before the last of it was written: it has nothing more.
+            self.buffers.recycle(read.buf, flight.size);
+            return self.found_end(id, view_id, flight.turn);
+        }
         if !flight.known.is_in(&read.buf[read.at..read.at + n]) {
             self.buffers.recycle(read.buf, flight.size);
-            return self.replaced(id, view_id, flight.known);
+            return self.replaced(id, view_id, &read.file);
         }
         if n == known {
             self.buffers.recycle(read.buf, flight.size);
@@ -267,7 +276,7 @@ impl Shard {
         let new = self.clamp(id, view_id, n - known);
         let Some(view) = self.view_mut(id, view_id) else { return };
         let seen = Tail::new(view.read_at() + new as u64, &read.buf[read.at..read.at + known + new]);
-        view.seen = (view.place.generation, seen);
+        (view.seen, view.seen_in) = ((view.place.generation, seen), address);
         // A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
         view.size = match flight.size {
             ReadSize::Small if n == SMALL_READ => ReadSize::Large,
@@ -286,19 +295,28 @@ impl Shard {
 
     /// The file that a view is in holds something else now. The scanner alone can tell what, and where the rest of what it
     /// held may be found; for a deleted file nobody can.
-    fn replaced(&mut self, id: LineageId, view_id: ViewId, known: Known) {
-        let now = self.now();
+    fn replaced(&mut self, id: LineageId, view_id: ViewId, file: &Arc<File>) {
+        let (now, consumed) = (self.now(), self.consumed(id));
         let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &mut followed.views[at];
-        let (Position { generation, .. }, consumed) = (view.place, view.read_at());
-        if let Some(change) = followed.lineage.was_replaced(generation, consumed) {
+        let generation = view.place.generation;
+        let mut open = followed.lineage.open_files();
+        let is_known = open.any(|(number, open)| number == generation && Arc::ptr_eq(&open.file, file));
+        drop(open);
+        // Another file holds the generation by now: that is to be read, and nothing said of this one.
+        if !is_known || followed.lineage.leave_old_file(generation) {
+            return self.ready.push_back((id, view_id));
+        }
+        if let Some(change) = followed.lineage.was_replaced(generation, consumed(generation)) {
             self.ready.push_back((id, view_id));
             return self.take_change(id, change);
         }
         view.phase = Phase::AtEnd;
-        let claim = Claim { generation, consumed, tail: known.tail() };
-        let path = followed.path.clone();
-        self.ask(Wish::Look(path, claim));
+        let held = followed.lineage.generations().iter().find(|known| known.number == generation);
+        if let Some(file) = held.map(|known| known.identity) {
+            let path = followed.path.clone();
+            self.ask(Wish::Look(path, generation, file));
+        }
         self.timers.push((now + RETRY_AFTER, id, view_id));
     }
 

@@ -150,7 +150,9 @@ impl Scanning {
                 Wish::Release(lineage, generation) => self.scanner.release_before(&lineage, generation),
                 Wish::Forget(lineage) => drop(self.scanner.forget(&lineage)),
                 Wish::Reopen(lineage, generation) => self.reopen(&lineage, generation),
-                Wish::Look(lineage, claim) => self.dirty.extend(self.scanner.doubt(&lineage, claim)),
+                Wish::Look(lineage, generation, file) => {
+                    self.dirty.extend(self.scanner.doubt(&lineage, generation, file));
+                }
             }
         }
     }

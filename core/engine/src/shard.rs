@@ -83,8 +83,8 @@ pub(crate) enum Wish {
     Claims(Arc<Path>, Vec<Claim>),
     /// A file was closed, and is wanted again.
     Reopen(Arc<Path>, u32),
-    /// Where this was read, something else is now.
-    Look(Arc<Path>, Claim),
+    /// Where a generation was read, in this file, something else is now.
+    Look(Arc<Path>, u32, Identity),
     /// Nothing will be read again from generations before this one.
     Release(Arc<Path>, u32),
     /// All files of a lineage are gone and read.

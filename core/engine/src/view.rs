@@ -108,6 +108,8 @@ pub(crate) struct View {
     pub(crate) tail: (u32, Tail),
     /// What lies before the next byte to read, with its generation; of no use where the view stands elsewhere.
     pub(crate) seen: (u32, Tail),
+    /// The address of the open file in which it was seen; none before the first read.
+    pub(crate) seen_in: usize,
     /// Bytes that were decoded and belong to a record that is still to end.
     pub(crate) share: Share,
     /// Reads that failed in a row.
@@ -141,6 +143,7 @@ impl View {
             gz: None,
             tail: Default::default(),
             seen: Default::default(),
+            seen_in: 0,
             share: Share::default(),
             failures: 0,
             fed_at: Duration::ZERO,
@@ -196,12 +199,14 @@ impl View {
     /// What is known of the file that the next bytes come from, which begins with `head`. Nothing of a `.gz`, where
     /// positions are not those of the file.
     pub(crate) fn known(&self, gz: bool, head: Head) -> Known {
-        let (generation, tail) = self.seen;
-        match self.read_at() {
+        let at = self.read_at();
+        // What was read and could not be kept is not before the next byte; then the last whole line mostly is.
+        let here = |(generation, tail): &(u32, Tail)| (*generation, tail.end) == (self.place.generation, at);
+        let tail = [self.seen, self.tail].into_iter().find(here).map(|(_, tail)| tail);
+        match at {
             _ if gz => Known::Tail(Tail::default()),
             0 => Known::Head(head),
-            at if (generation, tail.end) == (self.place.generation, at) => Known::Tail(tail),
-            _ => Known::Tail(Tail::default()),
+            _ => Known::Tail(tail.unwrap_or_default()),
         }
     }
 

@@ -234,6 +234,19 @@ impl Lineage {
         known.lose(LostReason::Truncated, offset)
     }
 
+    /// Lets go of the open file of a generation that goes on in another one by now. Says whether there was such a file.
+    pub fn leave_old_file(&mut self, generation: u32) -> bool {
+        let known = self.generations.iter_mut().find(|known| known.number == generation);
+        let Some(known) = known.filter(|known| known.fate == Fate::Present && known.open.is_some()) else {
+            return false;
+        };
+        let is_old = known.file_in_place().is_none();
+        if is_old {
+            known.open = None;
+        }
+        is_old
+    }
+
     /// A read found something else where bytes of a generation had been read. Of a deleted file nothing more can be known,
     /// so that the rest of it is lost, which comes back. What became of another one, the next listing tells
     /// ([`crate::Scanner::doubt`]).

@@ -27,6 +27,8 @@ pub(crate) struct Candidate {
     pub(crate) begin: u64,
     /// What it was when it was looked at last. (What could not be read before may have any place in the order.)
     pub(crate) was: Option<Role>,
+    /// The generation that it held, and that the shard says it does not.
+    pub(crate) doubted: Option<u32>,
 }
 
 impl Candidate {
@@ -60,6 +62,10 @@ pub(crate) fn continues(
     let Candidate { content, head, stat, .. } = candidate;
     if !orphan.identity.head.begins(head) {
         return Ok(false);
+    }
+    // What was written to the log after it was copied and before it was emptied was perhaps read, and is not in the copy.
+    if candidate.was == Some(Role::Copies(orphan.generation)) {
+        return Ok(true);
     }
     let compares = !same_inode && !seen.is_base;
     let original = if compares { original(orphan, claim.tail)? } else { None };

@@ -145,6 +145,7 @@ impl Look<'_> {
         let known = &tracked.files[at];
         let same = known.stat == seen.stat && known.gz == seen.gz;
         match known.role {
+            _ if known.doubted => self.open(tracked, seen, known.open.clone(), 0),
             Role::Old | Role::Copies(_) | Role::Ignored | Role::Holds(_) if same => {
                 Ok(Verdict::Same(at, None))
             }
@@ -244,7 +245,9 @@ impl Look<'_> {
         begin: u64,
     ) -> Result<Verdict, Unclear> {
         let id = (seen.stat.dev, seen.stat.ino);
-        let was = tracked.files.iter().find(|known| known.id() == id).map(|known| known.role);
+        let known = tracked.files.iter().find(|known| known.id() == id);
+        let was = known.map(|known| known.role);
+        let doubted = known.filter(|known| known.doubted).and_then(Known::generation);
         let opened = match held.upgrade() {
             Some(open) => Ok((open.file.clone(), Some(open))),
             None => self.fs.open(&seen.path).map(|file| (file, None)),
@@ -257,7 +260,7 @@ impl Look<'_> {
                 Err(error) if error.kind() != ErrorKind::InvalidData || !seen.gz => return Err(error),
                 head => head?,
             };
-            Ok((stat, Candidate { content, head, stat, file, open, begin, was }))
+            Ok((stat, Candidate { content, head, stat, file, open, begin, was, doubted }))
         });
         match read {
             Ok((stat, _)) if (stat.dev, stat.ino) != id => Err(Unclear::Moving),
@@ -307,7 +310,8 @@ impl Look<'_> {
                 let Some(candidate) = &candidates[at] else { continue };
                 let found = first(&orphans, |orphan| {
                     let same = is_in(orphan, &seen[at]);
-                    if same != same_inode || tells_nothing(tracked, orphan) {
+                    let is_denied = candidate.doubted == Some(orphan.generation);
+                    if same != same_inode || is_denied || tells_nothing(tracked, orphan) {
                         return Ok(false);
                     }
                     continues(tracked, orphan, &seen[at], candidate, same, self.surveys)
@@ -326,7 +330,11 @@ impl Look<'_> {
             let taken =
                 place.clone().find(|at| candidates[*at].as_ref().is_some_and(|it| !it.head.is_empty()));
             let found = place
-                .filter(|at| candidates[*at].is_some() && is_in(&orphan, &seen[*at]))
+                .filter(|at| {
+                    let candidate = candidates[*at].as_ref();
+                    let may_be = candidate.is_some_and(|it| it.doubted != Some(orphan.generation));
+                    may_be && is_in(&orphan, &seen[*at])
+                })
                 .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
             if let Some(at) = found {
                 blank = Some(orphan.generation).filter(|_| seen[at].is_base).or(blank);
@@ -557,6 +565,7 @@ fn plain(seen: &Seen, role: Role) -> Known {
         begin: 0,
         open: Weak::new(),
         fresh: None,
+        doubted: false,
         starved: false,
     }
 }

@@ -29,7 +29,7 @@ use crate::patterns::{PatternError, Patterns, bytes};
 use crate::resolve::refresh;
 use crate::siblings::sibling;
 use crate::survey::Surveys;
-use crate::tracked::Tracked;
+use crate::tracked::{Known, Tracked};
 use crate::walk::{Match, Trouble, Walk};
 
 /// What tells one trouble from another: the kind, and the operating system's number where there is one.
@@ -158,13 +158,13 @@ impl Scanner {
         }
     }
 
-    /// The shard found something else where it had read `claim`: the file holds other contents now, whatever its size and
-    /// its time say. Says which directory has to be looked at.
-    pub fn doubt(&mut self, lineage: &Path, claim: Claim) -> Option<Arc<Path>> {
+    /// The shard found something else where it had read a generation in this file: it holds other contents now, whatever
+    /// its size and its time say. Says which directory has to be looked at.
+    pub fn doubt(&mut self, lineage: &Path, generation: u32, file: Identity) -> Option<Arc<Path>> {
         let tracked = self.lineages.get_mut(lineage)?;
-        tracked.claims = vec![claim];
-        let holders = tracked.files.iter_mut().filter(|known| known.generation() == Some(claim.generation));
-        holders.for_each(|known| known.stat.modified_ns = i64::MIN);
+        let holds =
+            |known: &&mut Known| known.generation() == Some(generation) && known.id() == (file.dev, file.ino);
+        tracked.files.iter_mut().filter(holds).for_each(|known| known.doubted = true);
         Some(tracked.dir.clone())
     }
 

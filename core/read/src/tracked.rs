@@ -46,6 +46,8 @@ pub(crate) struct Known {
     pub(crate) open: Weak<OpenFile>,
     /// Open and not handed out yet.
     pub(crate) fresh: Option<Arc<OpenFile>>,
+    /// The shard says that it holds something else now.
+    pub(crate) doubted: bool,
     /// It should be opened, and the bound on open files did not allow it.
     pub(crate) starved: bool,
 }
@@ -64,7 +66,7 @@ impl Known {
 
     /// Whether it may be something else with the next look, although nothing changes.
     pub(crate) fn is_unsettled(&self) -> bool {
-        self.starved || matches!(self.role, Role::Pending | Role::Unreadable)
+        self.starved || self.doubted || matches!(self.role, Role::Pending | Role::Unreadable)
     }
 
     fn sighting(&mut self) -> Option<Sighting> {

@@ -316,9 +316,16 @@ fn a_doubt_makes_the_scanner_look_at_what_seems_unchanged() {
     writer.append(&path, &other);
     file.set_modified(about.modified().expect("a time")).expect("set");
     assert!(follower.look().is_empty(), "nothing to be seen");
-    let (lineage, claim) =
-        follower.logs.iter().map(|(id, log)| (id.clone(), log.claim())).next().expect("one");
-    assert_eq!(follower.scanner.doubt(&lineage, claim).as_deref(), path.parent());
+    let (lineage, held) = follower
+        .logs
+        .iter()
+        .map(|(id, log)| (id.clone(), log.lineage.generations().last().expect("one").identity))
+        .next()
+        .expect("one");
+    let elsewhere = ringtail_read::Identity { ino: held.ino + 1, ..held };
+    follower.scanner.doubt(&lineage, 0, elsewhere);
+    assert!(follower.look().is_empty(), "a doubt of another file");
+    assert_eq!(follower.scanner.doubt(&lineage, 0, held).as_deref(), path.parent());
     follower.look();
     follower.expect(&(read + &other));
 }
@@ -378,6 +385,22 @@ fn what_might_have_become_a_copy_is_read_in_the_end() {
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).expect("set");
     follower.look();
     follower.expect(&(writer.written.clone() + &line));
+}
+
+/// The log is written to between the copy and the truncation, and that is read: it is not in the copy, which is not read again.
+#[test]
+fn what_was_written_between_copy_and_truncation_makes_no_other_file_of_the_copy() {
+    let (mut writer, mut follower) = following(300);
+    fs::copy(&writer.path, writer.sibling(".1")).expect("copy");
+    follower.look();
+    writer.lines(3);
+    follower.wake();
+    follower.look();
+    fs::File::options().write(true).open(&writer.path).expect("open").set_len(0).expect("truncate");
+    writer.lines(20);
+    follower.look();
+    follower.look();
+    follower.expect(&writer.written);
 }
 
 /// What a reader that waits has before it is known, and lost when the file is emptied.

@@ -105,6 +105,10 @@ fn run(io: Io, way: Way, every: Duration) {
                 whole(counted) <= lost + slack,
                 "about {lost} bytes are lost, {counted} are counted: {verdict}"
             );
+            // Each truncation that was met is told: with what it lost, or that this is not known.
+            let told = ["bytes were lost unread", "was emptied or made anew"];
+            let told = told.map(|text| scene.said().matches(text).count()).into_iter().sum::<usize>();
+            assert!(told > 0 && verdict.lost > 0, "{told} truncations were told: {verdict}");
         }
     }
 }
