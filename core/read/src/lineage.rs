@@ -10,9 +10,9 @@
 //! What is written to G later still, by a second writer, is told by [`Change::Late`], with the range, and is read out of
 //! its order by a view of its own: `next` goes on answering for every generation that was not released.
 //!
-//! **Truncation** is told by the listing. Every read begins a little before its position; where other bytes are than were
-//! read there before, the file was emptied and written anew, the scanner is asked to look ([`crate::Scanner::doubt`]), and
-//! nothing is read before its answer: the rest of the old contents may be in a copy.
+//! **Truncation** is told by the listing. A read begins a little before its position, where it is known what was read there; where
+//! other bytes are, the file was emptied and written anew, the scanner is asked to look ([`crate::Scanner::doubt`]), and
+//! nothing of it is taken before its answer: the rest of the old contents may be in a copy.
 //!
 //! **Deleted files** are read to their end through the open file, while [`Lineage::enforce`] finds them within its
 //! limits; after [`LINGER`] without growth they count as drained.
