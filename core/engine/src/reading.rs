@@ -131,7 +131,9 @@ impl Shard {
                 if size_hint > SMALL_READ as u64 {
                     view.size = ReadSize::Large;
                 }
-                let known = view.known(file.gz, head);
+                // A network or FUSE mount may show an old size or old contents for a while: there the scanner alone judges.
+                let is_plain = !file.gz && RemoteReads::mount_of(&file).is_none();
+                let known = view.known(is_plain, head);
                 self.read(id, view_id, &file, known, turn);
             }
             Next::Advance { generation, offset } => self.advance(id, view_id, generation, offset),

@@ -198,13 +198,13 @@ impl View {
 
     /// What is known of the file that the next bytes come from, which begins with `head`. Nothing of a `.gz`, where
     /// positions are not those of the file.
-    pub(crate) fn known(&self, gz: bool, head: Head) -> Known {
+    pub(crate) fn known(&self, is_plain: bool, head: Head) -> Known {
         let at = self.read_at();
         // What was read and could not be kept is not before the next byte; then the last whole line mostly is.
         let here = |(generation, tail): &(u32, Tail)| (*generation, tail.end) == (self.place.generation, at);
         let tail = [self.seen, self.tail].into_iter().find(here).map(|(_, tail)| tail);
         match at {
-            _ if gz => Known::Tail(Tail::default()),
+            _ if !is_plain => Known::Tail(Tail::default()),
             0 => Known::Head(head),
             _ => Known::Tail(tail.unwrap_or_default()),
         }
