@@ -196,8 +196,8 @@ impl View {
         self.place.offset + self.half_line.as_ref().map_or(0, |half| half.len() as u64)
     }
 
-    /// What is known of the file that the next bytes come from, which begins with `head`. Nothing of a `.gz`, where
-    /// positions are not those of the file.
+    /// What is known of the file that the next bytes come from, which begins with `head`. Nothing where it is not plain: a
+    /// `.gz`, whose positions are not those of the file, or one on a mount that may show what is old.
     pub(crate) fn known(&self, is_plain: bool, head: Head) -> Known {
         let at = self.read_at();
         // What was read and could not be kept is not before the next byte; then the last whole line mostly is.

@@ -25,7 +25,7 @@ const JUMPS: [&str; 8] = ["+2h", "-3h", "+5y", "+5y", "-4y", "-30d", "+90s", "+0
 
 /// Puts a wall clock of its own into a program that asks libc for the time. Files keep the times of the machine.
 struct Clock {
-    library: PathBuf,
+    preload: PathBuf,
     offset: PathBuf,
 }
 
@@ -33,9 +33,9 @@ impl Clock {
     fn new(scene: &Scene) -> Result<Self, &'static str> {
         let lib = fs::read_dir("/usr/lib").map_err(|_| "there is no /usr/lib")?;
         let mut dirs = lib.flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
-        let library =
+        let preload =
             dirs.find(|path| path.exists()).ok_or("libfaketime is not installed (apt install faketime)")?;
-        let clock = Clock { library, offset: scene.path("offset") };
+        let clock = Clock { preload, offset: scene.path("offset") };
         clock.jump("+0");
         Ok(clock)
     }
@@ -49,7 +49,7 @@ impl Clock {
 
     fn wrap(&self) -> Vec<String> {
         let variables = [
-            format!("LD_PRELOAD={}", self.library.display()),
+            format!("LD_PRELOAD={}", self.preload.display()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.offset.display()),
         ];
         let settings = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"];
