@@ -5,7 +5,7 @@ use std::time::Duration;
 use memchr::memchr;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_parse::{Decoder, Format, Input, Limits, Table};
-use ringtail_read::{Head, Tail};
+use ringtail_read::{Head, TAIL_BYTES, Tail};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, ReadSize};
@@ -202,7 +202,9 @@ impl View {
         let at = self.read_at();
         // What was read and could not be kept is not before the next byte; then the last whole line mostly is.
         let here = |(generation, tail): &(u32, Tail)| (*generation, tail.end) == (self.place.generation, at);
-        let tail = [self.seen, self.tail].into_iter().find(here).map(|(_, tail)| tail);
+        // A row of another's making may claim more than there can be.
+        let can_be = |tail: &Tail| tail.len as usize <= TAIL_BYTES && u64::from(tail.len) <= tail.end;
+        let tail = [self.seen, self.tail].into_iter().find(here).map(|(_, tail)| tail).filter(can_be);
         match at {
             _ if !is_plain => Known::Tail(Tail::default()),
             0 => Known::Head(head),
