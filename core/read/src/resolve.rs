@@ -434,16 +434,20 @@ impl Look<'_> {
                 return Ok(Role::Pending);
             }
         }
+        // A `.gz` has the time of its compression; and where the clock was set back, times that are to come tell no order.
+        let is_earlier =
+            |known: &Known| (file.stat.modified_ns..=self.wall_ns).contains(&known.stat.modified_ns);
         let older_than = |known: &Known| {
             known
                 .generation()
                 .is_some_and(|generation| generation < known_before && Some(generation) != unproven)
-                // A `.gz` has the time of its compression.
-                && (file.gz || file.stat.modified_ns <= known.stat.modified_ns)
+                && (file.gz || is_earlier(known))
         };
-        // Not one that was read before, could not be, or was waited for, nor one that was written since the last look: a copy,
-        // perhaps, of what the log was emptied of before anybody saw it.
-        let is_late = !file.gz && tracked.was_seen && file.stat.modified_ns > tracked.seen_ns;
+        // Not one that was read before, could not be, or was waited for, nor one that was written since the last look (which, with
+        // the clock set back, cannot be told): a copy, perhaps, of what the log was emptied of before anybody saw it.
+        let was_set_back = self.wall_ns < tracked.seen_ns;
+        let is_late =
+            !file.gz && tracked.was_seen && (was_set_back || file.stat.modified_ns > tracked.seen_ns);
         let may_be_old = match candidate.was {
             Some(Role::Unreadable | Role::Holds(_)) => false,
             Some(Role::Pending) => file.gz,

@@ -229,3 +229,32 @@ fn a_log_moved_to_another_inode_under_a_rotated_name_goes_on_there() {
     writer.lines(10);
     check(&writer, &saved);
 }
+
+/// kubelet names what it rotates by a clock that was wrong and is set back: the names tell another order than the
+/// numbers, and of two rotations nobody saw the file between. Times that are to come do not make it an old one.
+#[test]
+fn what_was_rotated_unseen_after_the_clock_was_set_back_is_read() {
+    let mut writer = Writer::new("0.log");
+    writer.lines(100);
+    writer.rename("", ".20260102-120000");
+    let to_come = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let wrong = fs::File::options().write(true).open(writer.sibling(".20260102-120000")).expect("open");
+    wrong.set_modified(to_come).expect("set");
+    writer.lines(100);
+    let saved = stop(&mut writer);
+    for stopped in [true, false] {
+        let before = (!stopped).then(|| resume(&writer, &saved));
+        let name = if stopped { ["0900", "0910"] } else { ["0920", "0930"] };
+        for name in name {
+            writer.rename("", &format!(".20260102-{name}00"));
+            writer.lines(100);
+        }
+        match before {
+            None => check(&writer, &saved),
+            Some(mut follower) => {
+                follower.look();
+                follower.expect(&writer.written);
+            }
+        }
+    }
+}
