@@ -21,6 +21,7 @@ crate::support::on_both_backends! {
     fifos_and_sockets_are_refused;
     a_link_out_of_a_directory_of_logs_is_refused;
     a_component_swapped_while_the_agent_scans_leads_nowhere;
+    a_name_that_is_a_log_and_everything_else_in_turn_leads_nowhere;
 }
 
 fn collect(io: Io, args: &[&Path]) -> Output {
@@ -269,4 +270,64 @@ fn a_component_swapped_while_the_agent_scans_leads_nowhere(io: Io) {
     until("something of it arrives", PATIENCE, || delivered(&out).contains("mine"));
     agent.stop();
     assert!(!delivered(&out).contains("secret"), "{}", delivered(&out));
+}
+
+/// One name in a container's volume is its log, a link to the logs of its neighbours, a magic link, a FIFO, a socket and a
+/// device in turn, while the agent looks, opens and reads, for a pipeline that names the volume and nothing else.
+fn a_name_that_is_a_log_and_everything_else_in_turn_leads_nowhere(io: Io) {
+    let scene = Scene::new(io);
+    let (volume, out) = (scene.path("volume"), scene.path("out.ndjson"));
+    let id = "0123456789abcdef".repeat(4);
+    let neighbours = [
+        scene.path("log/pods/bank_vault-0_8f1c/app/0.log"),
+        scene.path(&format!("docker/containers/{id}/{id}-json.log")),
+    ];
+    let write = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, text).expect("written");
+    };
+    neighbours.iter().for_each(|log| write(log, "secret\n"));
+    // As kubelet would call them.
+    let names = [
+        volume.join("x.log"),
+        volume.join("pods/bank_vault-0_8f1c/app/0.log"),
+        volume.join(format!("containers/vault-0_bank_app-{id}.log")),
+    ];
+    names.iter().for_each(|name| write(name, "mine\n"));
+    let agent = scene.start(&scene.config().path(&volume.join("**/*.log")).file("main", &out));
+    until("it is read", PATIENCE, || delivered(&out).contains("mine"));
+    let fd = format!("/proc/{}/fd/1", std::process::id());
+    let device = rustix::fs::makedev(1, 5);
+    let next = volume.join("next");
+    let link = |to: &Path| std::os::unix::fs::symlink(to, &next);
+    let node = |kind, device| mknodat(CWD, &next, kind, Mode::RUSR | Mode::WUSR, device).map_err(Into::into);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    for number in 0.. {
+        let made: std::io::Result<()> = match number % 8 {
+            0 => link(&neighbours[0]),
+            1 => link(&neighbours[1]),
+            2 => link(Path::new(&fd)),
+            3 => link(Path::new("/proc/self/environ")),
+            4 => node(FileType::Fifo, 0),
+            5 => std::os::unix::net::UnixListener::bind(&next).map(drop),
+            6 => node(FileType::CharacterDevice, device),
+            _ => fs::write(&next, "mine\n"),
+        };
+        // Only root makes devices.
+        if made.is_ok() {
+            fs::rename(&next, &names[number / 8 % names.len()]).expect("renamed");
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+        if std::time::Instant::now() > deadline && number % 8 == 7 {
+            break;
+        }
+    }
+    let mut log = fs::File::options().append(true).open(&names[0]).expect("a log again");
+    std::io::Write::write_all(&mut log, b"the end\n").expect("written");
+    until("the others go on", PATIENCE, || delivered(&out).contains("the end"));
+    agent.stop();
+    for record in records(&out) {
+        let message = record["message"].as_str().expect("text");
+        assert!(message == "mine" || message == "the end", "{record}");
+    }
 }

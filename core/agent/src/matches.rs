@@ -52,6 +52,7 @@ pub fn look(pipelines: &[Pipeline]) -> Option<Matches> {
         for (place, path) in pipeline.origin.paths.iter().enumerate() {
             specs.push(FileSpec {
                 id: u32::try_from(owners.len()).ok()?,
+                pipeline: u32::try_from(number).ok()?,
                 paths: vec![path.clone()],
                 exclude: pipeline.origin.exclude.clone(),
                 ignore_older: None,

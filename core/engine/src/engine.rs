@@ -431,7 +431,8 @@ fn check_patterns(pipelines: &[Pipeline]) -> Result<(), StartError> {
 /// What a pipeline wants of the scanner.
 pub(crate) fn spec(id: u32, config: &Pipeline) -> FileSpec {
     let Pipeline { paths, exclude, ignore_older, .. } = config;
-    FileSpec { id, paths: paths.clone(), exclude: exclude.clone(), ignore_older: *ignore_older }
+    let (paths, exclude) = (paths.clone(), exclude.clone());
+    FileSpec { id, pipeline: id, paths, exclude, ignore_older: *ignore_older }
 }
 
 /// Whether two configurations mean the same: then the running pipeline need not be disturbed.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use rustix::fs::{Advice, FileType};
+use rustix::fs::{Advice, FileType, Mode};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::fs::{Kind, Stat};
@@ -263,5 +263,13 @@ pub(crate) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
             FileType::Symlink => Kind::Symlink,
             _ => Kind::Other,
         },
+        guarded: is_guarded(stat),
     }
+}
+
+fn is_guarded(stat: &rustix::fs::Stat) -> bool {
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    // The group's bits bound what access lists grant, too.
+    let is_private = !Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH);
+    is_directory && is_private && (stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw())
 }

@@ -47,6 +47,8 @@ pub struct Stat {
     pub links: u64,
     /// What it is.
     pub kind: Kind,
+    /// A directory in which nobody but root and this process's user may make names.
+    pub guarded: bool,
 }
 
 /// What a directory entry is.

@@ -9,11 +9,14 @@ use ringtail_io::Stat;
 use crate::identity::Head;
 use crate::open::OpenFile;
 
-/// Which files one pipeline wants.
+/// Which files a pipeline wants.
 #[derive(Clone, Debug, Default)]
 pub struct FileSpec {
     /// The caller's number for it; comes back in [`Listing::specs`].
     pub id: u32,
+    /// The number of the pipeline that it belongs to: what one of a pipeline's specs matches may be a symlink to a file that
+    /// another one of them names.
+    pub pipeline: u32,
     /// Absolute paths of files, of directories (all files directly in them), or globs with `*`, `?`, `[a-z]`, `[!a-z]`,
     /// `{a,b}` and, as a whole component, `**` for any number of directories. `\` makes the next character literal.
     pub paths: Vec<String>,

@@ -64,10 +64,19 @@ pub(crate) struct Pattern {
     pub(crate) exact: bool,
 }
 
+impl Pattern {
+    /// Whether literal names lead to `dir`: whoever wrote the pattern named it.
+    pub(crate) fn names_dir(&self, dir: &Path) -> bool {
+        let literal = |(at, name): (usize, &OsStr)| matches!(self.components.get(at), Some(Component::Literal(literal)) if literal == name);
+        dir.iter().skip(1).enumerate().all(literal)
+    }
+}
+
 /// What is known of a spec beside its patterns.
 #[derive(Debug)]
 pub(crate) struct Spec {
     pub(crate) id: u32,
+    pub(crate) pipeline: u32,
     pub(crate) exclude: GlobSet,
     pub(crate) ignore_older: Option<Duration>,
 }
@@ -94,10 +103,17 @@ impl Patterns {
             for text in &spec.paths {
                 patterns.add(index, text)?;
             }
-            let FileSpec { id, ignore_older, .. } = *spec;
-            patterns.specs.push(Spec { id, exclude: excludes(&spec.exclude)?, ignore_older });
+            let FileSpec { id, pipeline, ignore_older, .. } = *spec;
+            patterns.specs.push(Spec { id, pipeline, exclude: excludes(&spec.exclude)?, ignore_older });
         }
         Ok(patterns)
+    }
+
+    /// The patterns of a spec's pipeline, with their numbers.
+    pub(crate) fn of_pipeline(&self, spec: usize) -> impl Iterator<Item = (usize, &Pattern)> {
+        let pipeline = self.specs[spec].pipeline;
+        let patterns = self.patterns.iter().enumerate();
+        patterns.filter(move |(_, pattern)| self.specs[pattern.spec].pipeline == pipeline)
     }
 
     fn add(&mut self, spec: usize, text: &str) -> Result<(), PatternError> {

@@ -57,7 +57,7 @@ impl fmt::Display for ScanError {
             None => f.write_str(&self.why),
             Some(to) => write!(
                 f,
-                "a symlink that leads out, to {}, is not followed; if that is a log, name it in `paths` too",
+                "a symlink that leads out, to {}, is not followed; if that is a log, name it in `paths` of the same pipeline too",
                 to.display()
             ),
         }

@@ -5,9 +5,10 @@
 //!
 //! **Symlinks.** The directories before a pattern's first wildcard, or before its last name, are the operator's: links there
 //! are followed anywhere. Behind them whoever runs in a container may have made a link: it is followed when it leads to below the
-//! directory that it stands in, to a file that some pattern names by its own path, or to a file with the form of a
-//! runtime's log ([`crate::links`]). What leads elsewhere is refused and told. What is opened later is the path without
-//! symlinks that was judged here, and only if it has none by then.
+//! directory that it stands in, or to a file that a pattern of the same pipeline names by its own path, and so would read anyway.
+//! Kubelet's own links lead to the log of their container ([`crate::links`]): they are followed where a pattern names kubelet's
+//! directory and only root may write there. What leads elsewhere is refused and told. What is opened later is the path
+//! without symlinks that was judged here, and only if it has none by then.
 //!
 //! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
 //! matched paths,
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use ringtail_io::{Kind, Stat};
 
 use crate::dirs::Dirs;
-use crate::links::{LinkRefused, is_runtime_log};
+use crate::links::{LinkRefused, kubelet_dir};
 use crate::maps::HashMap;
 use crate::patterns::{Component, Patterns};
 
@@ -321,17 +322,16 @@ impl Walk {
             (Some(_), Some(known)) => known.real.clone(),
             (Some(_), None) => dirs.fs.canonical(path)?.into(),
         };
-        // The directories of the matched path were asked on the way.
-        let excluded = |spec: &usize| {
-            let spec = &self.patterns.specs[*spec];
-            spec.excludes(path) || real != *path && real.ancestors().any(|above| spec.excludes(above))
-        };
-        let specs: Vec<usize> = specs.into_iter().filter(|spec| !excluded(spec)).collect();
-        if specs.is_empty() {
-            return Ok(false);
+        let mut specs: Vec<usize> =
+            specs.into_iter().filter(|spec| !self.excludes(*spec, path, &real)).collect();
+        if !real.starts_with(&node.real) {
+            let asked = specs.len();
+            specs.retain(|spec| self.may_lead_to(*spec, path, node, &real));
+            if specs.len() < asked {
+                self.refuse(path, &real);
+            }
         }
-        if !real.starts_with(&node.real) && !self.may_lead_to(&real) {
-            self.refuse(path, &real);
+        if specs.is_empty() {
             return Ok(false);
         }
         let found = Match { specs, real, link };
@@ -366,15 +366,28 @@ impl Walk {
 
     /// A matched link leads elsewhere by now.
     fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>) {
-        let dir = path.parent().and_then(|dir| self.nodes.get(dir)).map(|node| node.real.clone());
-        if !dir.is_some_and(|dir| real.starts_with(&*dir)) && !self.may_lead_to(&real) {
-            self.version += u64::from(self.matches.remove(path).is_some());
-            return self.refuse(path, &real);
+        let Some(dir) = path.parent().and_then(|dir| self.nodes.get(dir)) else { return };
+        let Some(before) = self.matches.get(path) else { return };
+        let wanted: Vec<usize> =
+            before.specs.iter().copied().filter(|spec| !self.excludes(*spec, path, &real)).collect();
+        let may = |spec: &usize| real.starts_with(&dir.real) || self.may_lead_to(*spec, path, dir, &real);
+        let specs: Vec<usize> = wanted.iter().copied().filter(may).collect();
+        self.version += u64::from(specs != before.specs || real != before.real);
+        self.refused.remove(path);
+        if specs.len() < wanted.len() {
+            self.refuse(path, &real);
         }
-        if let Some(found) = self.matches.get_mut(path) {
-            self.version += u64::from(found.real != real);
-            (found.link, found.real) = (Some(link), real);
-        }
+        match specs.is_empty() {
+            true => self.matches.remove(path),
+            false => self.matches.insert(path.clone(), Match { specs, real, link: Some(link) }),
+        };
+    }
+
+    /// Whether a spec leaves a file out under the path that it matched, whose directories were asked on the way, or under the
+    /// one without symlinks.
+    fn excludes(&self, spec: usize, path: &Path, real: &Path) -> bool {
+        let spec = &self.patterns.specs[spec];
+        spec.excludes(path) || real != path && real.ancestors().any(|above| spec.excludes(above))
     }
 
     /// Whether a directory may be entered under this path: the operator names it, or it lies below the one above.
@@ -390,14 +403,24 @@ impl Walk {
         places.iter().any(named) || above.is_none_or(|above| real.starts_with(&above.real))
     }
 
-    /// Whether a link may lead to this file, wherever it stands.
-    fn may_lead_to(&self, real: &Path) -> bool {
-        is_runtime_log(real) || self.names(real)
+    /// Whether the link at `path`, in the directory `node`, may lead out of that to this file, for this spec.
+    fn may_lead_to(&self, spec: usize, path: &Path, node: &Node, real: &Path) -> bool {
+        self.names(spec, real) || self.is_kubelets(spec, path, node, real)
     }
 
-    /// Whether a pattern names this path itself.
-    fn names(&self, path: &Path) -> bool {
-        let start = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
+    /// Whether a link of kubelet's to a log of its container stands where nobody but root makes links: below a directory that a
+    /// pattern of the pipeline names.
+    fn is_kubelets(&self, spec: usize, path: &Path, node: &Node, real: &Path) -> bool {
+        let Some(kubelets) = kubelet_dir(path, real) else { return false };
+        let mut above = path.ancestors().skip(2).take_while(|dir| dir.starts_with(kubelets));
+        self.patterns.of_pipeline(spec).any(|(_, pattern)| pattern.names_dir(kubelets))
+            && node.stat.guarded
+            && above.all(|dir| self.nodes.get(dir).is_some_and(|node| node.stat.guarded))
+    }
+
+    /// Whether a pattern of the spec's pipeline names this path itself.
+    fn names(&self, spec: usize, path: &Path) -> bool {
+        let start = self.patterns.of_pipeline(spec).map(|(pattern, _)| Place { pattern, component: 0 });
         let (mut places, mut specs) = (self.close(start.collect()), Vec::new());
         for name in path.iter().skip(1) {
             (specs, places) = self.follow(&places, name);

@@ -3,11 +3,14 @@
 mod follower;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use follower::Follower;
-use ringtail_read::{FileSpec, ScanError};
+use ringtail_io::{RealClock, RealFs};
+use ringtail_read::{FileSpec, OpenFiles, ScanError, Scanner};
 
 fn world() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -167,4 +170,142 @@ fn a_link_does_not_give_the_log_of_a_pod_another_name() {
     let listings = follower.look();
     assert_eq!(listings.len(), 1);
     assert_eq!(*listings[0].shown, *log);
+}
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Another pod's log under kubelet's directory, and another container's under docker's.
+fn neighbours(root: &Path) -> [PathBuf; 2] {
+    let logs = [
+        root.join("kubelet/pods/bank_vault-0_8f1c/app/0.log"),
+        root.join(format!("docker/containers/{ID}/{ID}-json.log")),
+    ];
+    logs.iter().for_each(|log| write(log, "secret\n"));
+    logs
+}
+
+/// Whatever a container calls its links and the directories that it makes for them: the form of kubelet's is no passport.
+#[test]
+fn a_container_cannot_link_its_neighbours_logs() {
+    let (_dir, root) = world();
+    let [pod, docker] = neighbours(&root);
+    let volume = root.join("volume");
+    write(&volume.join("good.log"), "good\n");
+    for (name, to) in [
+        ("x.log", &pod),
+        ("y.log", &docker),
+        ("bank_vault-0_8f1c/app/0.log", &docker),
+        ("pods/bank_vault-0_8f1c/app/0.log", &docker),
+        ("containers/vault-0_bank_app-ID.log", &pod),
+        ("vault-0_bank_app-ID.log", &docker),
+    ] {
+        link(to, &volume.join(name.replace("ID", ID)));
+    }
+    link("pods/bank_vault-0_8f1c/app/0.log", &volume.join("z.log"));
+    let mut follower = follower(&root, &["volume/*.log", "volume/**/*.log", "volume/*/*/*.log"]);
+    follower.look();
+    assert_eq!(read(&follower), "good\n");
+    assert_eq!(follower.scanner.take_errors().len(), 7);
+}
+
+/// A link that is refused for one pipeline is not followed because another one may read its target.
+#[test]
+fn what_another_pipeline_reads_is_not_given_to_this_one() {
+    let (_dir, root) = world();
+    let [pod, _] = neighbours(&root);
+    link(&pod, &root.join("volume/x.log"));
+    let spec = |id: u32, pipeline, pattern: &str| {
+        let paths = vec![format!("{}/{pattern}", root.display())];
+        FileSpec { id, pipeline, paths, ..FileSpec::default() }
+    };
+    let specs_of_the_log = |specs: &[FileSpec]| {
+        let (fs, clock) = (Arc::new(RealFs), Arc::new(RealClock::new()));
+        let mut scanner = Scanner::new(fs, clock, OpenFiles::new(10), specs).expect("patterns");
+        let listings = scanner.scan_all();
+        assert_eq!(listings.len(), 1);
+        (listings[0].specs.clone(), scanner.take_errors().len())
+    };
+    let (volume, pods) = ("volume/*.log", "kubelet/pods/*/*/*.log");
+    assert_eq!(specs_of_the_log(&[spec(1, 1, volume), spec(2, 2, pods)]), (vec![2], 1));
+    assert_eq!(specs_of_the_log(&[spec(1, 1, volume), spec(2, 1, pods)]), (vec![1, 2], 0));
+}
+
+/// Where somebody else than root writes too, and in directories that the operator did not name, nobody knows who made a link.
+#[test]
+fn the_links_of_kubelet_are_followed_only_where_it_alone_writes() {
+    let (_dir, root) = world();
+    let [pod, docker] = neighbours(&root);
+    let kubelet = root.join("kubelet");
+    link(&docker, &kubelet.join("pods/bank_vault-1_8f1c/app/0.log"));
+    link(&pod, &kubelet.join(format!("containers/vault-0_bank_app-{ID}.log")));
+    // The name of one pod on the log of another.
+    link(&pod, &kubelet.join(format!("containers/web-0_shop_app-{ID}.log")));
+    let read = |pattern: &str| {
+        let mut follower = follower(&root, &[pattern]);
+        follower.look();
+        (read(&follower).lines().count(), follower.scanner.take_errors().len())
+    };
+    assert_eq!(read("kubelet/containers/*.log"), (1, 1));
+    assert_eq!(read("kubelet/pods/*vault-1*/*/*.log"), (1, 0));
+    assert_eq!(read("kubelet/*/*vault-1*/*/*.log"), (0, 1), "not named");
+    for (mode, expected) in [(0o777, (0, 1)), (0o1777, (0, 1)), (0o775, (0, 1)), (0o755, (1, 0))] {
+        for dir in ["pods", "pods/bank_vault-1_8f1c", "pods/bank_vault-1_8f1c/app"] {
+            let give = |mode| fs::set_permissions(kubelet.join(dir), fs::Permissions::from_mode(mode));
+            give(mode).expect("given");
+            assert_eq!(read("kubelet/pods/*vault-1*/*/*.log"), expected, "{dir} {mode:o}");
+            give(0o755).expect("given");
+        }
+    }
+}
+
+/// A link of kubelet's is pointed at the log of another container, while it is followed.
+#[test]
+fn a_link_of_kubelet_that_leads_to_another_container_later_is_refused_then() {
+    let (_dir, root) = world();
+    let [pod, _] = neighbours(&root);
+    let own = root.join("kubelet/pods/shop_web-0_8f1c/app/0.log");
+    write(&own, "hello\n");
+    let at = root.join(format!("kubelet/containers/web-0_shop_app-{ID}.log"));
+    link(root.join("hop"), &at);
+    link(&own, &root.join("hop"));
+    let mut follower = follower(&root, &["kubelet/containers/*.log"]);
+    follower.look();
+    assert_eq!(read(&follower), "hello\n");
+    fs::remove_file(root.join("hop")).expect("removed");
+    link(&pod, &root.join("hop"));
+    (0..4).for_each(|_| drop(follower.look()));
+    assert_eq!(read(&follower), "hello\n");
+    assert_eq!(follower.scanner.take_errors().len(), 1);
+}
+
+/// Links of the kernel's own to what the agent has open itself, dots, and a link to the agent's own environment.
+#[test]
+fn magic_links_and_dots_lead_nowhere() {
+    let (_dir, root) = world();
+    let volume = root.join("volume");
+    write(&volume.join("good.log"), "good\n");
+    let open = fs::File::open(root.join("etc/shadow")).expect("opened");
+    let fd = open.as_raw_fd();
+    let up = "../".repeat(40);
+    for (number, to) in [
+        format!("/proc/self/fd/{fd}"),
+        format!("/proc/self/root{}/etc/shadow", root.display()),
+        format!("/proc/self/task/{}/fd/{fd}", std::process::id()),
+        "/proc/self/environ".to_owned(),
+        format!("{up}{}", root.join("etc/shadow").strip_prefix("/").expect("absolute").display()),
+        "good.log/../../etc/shadow".to_owned(),
+        "./../volume/../etc/shadow".to_owned(),
+        "/dev/stdin".to_owned(),
+        "/dev/zero".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        link(to, &volume.join(format!("{number}.log")));
+    }
+    link("/proc/self/cwd", &volume.join("cwd"));
+    link("/proc/self/root", &volume.join("root"));
+    let mut follower = follower(&root, &["volume/*.log", "volume/*/*.toml", "volume/*/etc/*"]);
+    (0..3).for_each(|_| drop(follower.look()));
+    assert_eq!(read(&follower), "good\n");
 }

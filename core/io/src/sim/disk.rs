@@ -100,7 +100,15 @@ impl Disk {
             Body::Symlink(target) => (Kind::Symlink, target.as_os_str().len(), node.names.len()),
         };
         let (size, links) = (size as u64, links as u64);
-        Ok(Stat { dev: self.dev, ino: node.ino, size, modified_ns: node.modified_ns, links, kind })
+        Ok(Stat {
+            dev: self.dev,
+            ino: node.ino,
+            size,
+            modified_ns: node.modified_ns,
+            links,
+            kind,
+            guarded: kind == Kind::Directory,
+        })
     }
 
     pub(super) fn bytes(&self, id: NodeId) -> io::Result<&Vec<u8>> {
