@@ -1,0 +1,251 @@
+//! Which role each file of a lineage gets: first what is as it was, then what goes on elsewhere, then what is new.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use crate::identity::Head;
+use crate::judge::Verdict;
+use crate::look::{Look, Seen, Unclear};
+use crate::newcomer::Before;
+use crate::open::OpenFile;
+use crate::proof::{Candidate, continues};
+use crate::tracked::{Known, Orphan, Role, Tracked};
+
+/// The files of a look on their way to their roles.
+pub(crate) struct Roles {
+    /// Oldest first, the log last.
+    pub(crate) seen: Vec<Seen>,
+    /// Those that have their role, each at its place in `seen`.
+    pub(crate) files: Vec<Option<Known>>,
+    /// The others.
+    pub(crate) candidates: Vec<Option<Candidate>>,
+    /// Generations that have no file, oldest first.
+    pub(crate) orphans: Vec<Orphan>,
+    /// The generation that the log seems to hold, of which nothing but its place tells: it was empty when it was seen last.
+    pub(crate) blank: Option<u32>,
+}
+
+impl Look<'_> {
+    /// Gives every file its role.
+    pub(crate) fn commit(
+        &mut self,
+        tracked: &mut Tracked,
+        seen: Vec<Seen>,
+        verdicts: Vec<Verdict>,
+    ) -> Result<(), Unclear> {
+        let is_first = tracked.next == 0 && !tracked.reported;
+        let roles_of = |tracked: &Tracked| -> Vec<_> {
+            tracked.files.iter().map(|known| (known.role, known.path.clone(), known.stat)).collect()
+        };
+        let before = roles_of(tracked);
+        let mut roles = self.keep(tracked, seen, verdicts);
+        self.find_by_contents(tracked, &mut roles)?;
+        self.find_by_place(tracked, &mut roles);
+        self.number(tracked, &mut roles, is_first)?;
+        tracked.files = roles.files.into_iter().flatten().collect();
+        tracked.set_orphans(roles.orphans);
+        let handed = tracked.files.iter().any(|known| known.fresh.is_some());
+        tracked.dirty |= handed || roles_of(tracked) != before;
+        Ok(())
+    }
+
+    /// What is as it was keeps its role; generations whose file is not among it have none now.
+    fn keep(&mut self, tracked: &mut Tracked, seen: Vec<Seen>, verdicts: Vec<Verdict>) -> Roles {
+        let mut old: Vec<Option<Known>> = std::mem::take(&mut tracked.files).into_iter().map(Some).collect();
+        let mut files: Vec<Option<Known>> = Vec::with_capacity(seen.len());
+        let mut candidates: Vec<Option<Candidate>> = Vec::with_capacity(seen.len());
+        let mut blank = None;
+        for (file, verdict) in seen.iter().zip(verdicts) {
+            let (known, candidate) = match verdict {
+                Verdict::Same(at, head) => {
+                    let known = old[at].take().expect("each file was seen once");
+                    blank = known.generation().filter(|number| is_blank(tracked, file, known.head, *number));
+                    (Some(self.renew(known, file, head)), None)
+                }
+                Verdict::New(candidate) => (None, Some(candidate)),
+                Verdict::Unreadable => (Some(plain(file, Role::Unreadable)), None),
+            };
+            files.push(known);
+            candidates.push(candidate);
+        }
+        let mut orphans = std::mem::take(&mut tracked.orphans);
+        orphans.extend(old.iter().flatten().filter_map(Option::<Orphan>::from));
+        orphans.sort_by_key(|orphan| orphan.generation);
+        Roles { seen, files, candidates, orphans, blank }
+    }
+
+    /// Generations go on in files whose contents prove it.
+    fn find_by_contents(&mut self, tracked: &Tracked, roles: &mut Roles) -> Result<(), Unclear> {
+        for same_inode in [true, false] {
+            for at in 0..roles.seen.len() {
+                let Some(candidate) = &roles.candidates[at] else { continue };
+                let seen = &roles.seen[at];
+                let found = first(&roles.orphans, |orphan| {
+                    let same = is_in(orphan, seen);
+                    let is_denied = candidate.doubted == Some(orphan.generation);
+                    if same != same_inode || is_denied || tells_nothing(tracked, orphan) {
+                        return Ok(false);
+                    }
+                    continues(tracked, orphan, seen, candidate, same, self.surveys)
+                });
+                if let Some(found) = found.map_err(|error| Unclear::of(&seen.path, error))? {
+                    let orphan = roles.orphans.remove(found);
+                    self.give(tracked, roles, at, &orphan);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Last come those of which only an inode number and the place in the order can tell.
+    fn find_by_place(&mut self, tracked: &Tracked, roles: &mut Roles) {
+        let blanks: Vec<Orphan> =
+            roles.orphans.extract_if(.., |orphan| tells_nothing(tracked, orphan)).collect();
+        for orphan in blanks {
+            let Roles { seen, files, candidates, .. } = &*roles;
+            let place = place_of(files, orphan.generation);
+            let taken =
+                place.clone().find(|at| candidates[*at].as_ref().is_some_and(|it| !it.head.is_empty()));
+            let found = place
+                .filter(|at| {
+                    let candidate = candidates[*at].as_ref();
+                    let may_be = candidate.is_some_and(|it| it.doubted != Some(orphan.generation));
+                    may_be && is_in(&orphan, &seen[*at])
+                })
+                .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
+            if let Some(at) = found {
+                roles.blank = Some(orphan.generation).filter(|_| seen[at].is_base).or(roles.blank);
+                self.give(tracked, roles, at, &orphan);
+            }
+        }
+    }
+
+    /// A generation goes on in this file.
+    fn give(&mut self, tracked: &Tracked, roles: &mut Roles, at: usize, orphan: &Orphan) {
+        let candidate = roles.candidates[at].take().expect("it was one just now");
+        let role = Role::Holds(orphan.generation);
+        roles.files[at] = Some(self.adopt(tracked, &roles.seen[at], candidate, role, orphan.begin));
+    }
+
+    /// What is left gets a number of its own, or is none of the log's generations.
+    fn number(&mut self, tracked: &mut Tracked, roles: &mut Roles, is_first: bool) -> Result<(), Unclear> {
+        let before = Before { next: tracked.next, is_first, unproven: roles.blank };
+        for at in 0..roles.seen.len() {
+            let Some(candidate) = roles.candidates[at].take() else { continue };
+            let mut role = self.classify(tracked, roles, at, &candidate, &before)?;
+            if let (Role::Holds(number), Some(generation)) = (role, roles.blank) {
+                // The log was empty, so that it begins with what was rotated away since; the file in its place is new.
+                (tracked.next, role, roles.blank) = (number, Role::Holds(generation), None);
+            }
+            let begin = if role == Role::Ignored { roles.seen[at].stat.size } else { candidate.begin };
+            roles.files[at] = Some(self.adopt(tracked, &roles.seen[at], candidate, role, begin));
+        }
+        if roles.blank != before.unproven
+            && let Some(base) = roles.files.last_mut().and_then(Option::as_mut)
+        {
+            base.role = Role::Holds(tracked.next);
+            tracked.next += 1;
+        }
+        Ok(())
+    }
+
+    /// A file that was there before, as it is now.
+    fn renew(&mut self, mut known: Known, seen: &Seen, head: Option<Head>) -> Known {
+        known.path = seen.path.clone();
+        known.stat = seen.stat;
+        known.head = head.unwrap_or(known.head);
+        if known.starved && known.open.strong_count() == 0 {
+            known.starved = false;
+            if let (Some(permit), Ok(file)) = (self.files.permit(), self.fs.open(&known.path)) {
+                let open = Arc::new(OpenFile::new(file, known.gz, permit));
+                known.open = Arc::downgrade(&open);
+                known.fresh = Some(open);
+            } else {
+                known.starved = true;
+            }
+        }
+        known
+    }
+
+    /// A file in its role, kept open where that serves.
+    fn adopt(
+        &mut self,
+        tracked: &Tracked,
+        seen: &Seen,
+        candidate: Candidate,
+        role: Role,
+        begin: u64,
+    ) -> Known {
+        let mut known = plain(seen, role);
+        known.head = Head::new(&candidate.head);
+        known.begin = begin;
+        let Role::Holds(generation) = role else { return known };
+        if let Some(open) = candidate.open {
+            known.open = Arc::downgrade(&open);
+            known.fresh = Some(open);
+            return known;
+        }
+        let all_read = !seen.is_base && !seen.gz && tracked.claim(generation).consumed >= seen.stat.size;
+        if !all_read {
+            match self.files.permit() {
+                Some(permit) => {
+                    let open = Arc::new(OpenFile::new(candidate.file, seen.gz, permit));
+                    known.open = Arc::downgrade(&open);
+                    known.fresh = Some(open);
+                }
+                None => known.starved = true,
+            }
+        }
+        known
+    }
+}
+
+/// The index of the first of `items` of which `is_it` says so.
+fn first<T>(items: &[T], mut is_it: impl FnMut(&T) -> io::Result<bool>) -> io::Result<Option<usize>> {
+    for (at, item) in items.iter().enumerate() {
+        if is_it(item)? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether nothing but its place tells that the log holds this generation: it was empty when it was seen last.
+fn is_blank(tracked: &Tracked, file: &Seen, head: Head, generation: u32) -> bool {
+    file.is_base && head.len == 0 && tracked.claim(generation).consumed == 0
+}
+
+/// Whether a file has the inode number that a generation's file had.
+fn is_in(orphan: &Orphan, seen: &Seen) -> bool {
+    (orphan.identity.dev, orphan.identity.ino) == (seen.stat.dev, seen.stat.ino)
+}
+
+/// Whether nothing of a generation's contents is known, since it was empty when it was seen last and nobody has it open.
+fn tells_nothing(tracked: &Tracked, orphan: &Orphan) -> bool {
+    orphan.identity.head.len == 0
+        && tracked.claim(orphan.generation).tail.len == 0
+        && orphan.open.strong_count() == 0
+}
+
+/// Where a generation may lie in the order of the files: behind the older ones and before the newer ones.
+fn place_of(files: &[Option<Known>], generation: u32) -> std::ops::Range<usize> {
+    let number = |at: &usize| files[*at].as_ref().and_then(Known::generation);
+    let from = (0..files.len()).rev().find(|at| number(at).is_some_and(|known| known < generation));
+    let to = (0..files.len()).find(|at| number(at).is_some_and(|known| known > generation));
+    from.map_or(0, |at| at + 1)..to.unwrap_or(files.len())
+}
+
+fn plain(seen: &Seen, role: Role) -> Known {
+    Known {
+        path: seen.path.clone(),
+        gz: seen.gz,
+        stat: seen.stat,
+        head: Head::default(),
+        role,
+        begin: 0,
+        open: Weak::new(),
+        fresh: None,
+        doubted: false,
+        starved: false,
+    }
+}
