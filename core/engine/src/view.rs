@@ -258,14 +258,63 @@ impl View {
         if self.skip.iter().all(|known| *known <= self.place) {
             return 0;
         }
-        let (mut at, mut known) = (from.offset, 0);
+        // The first one takes what the chunks before left over, as it did when it was pushed.
+        let (mut at, mut known, mut pending) = (from.offset, 0, self.share.pending);
         table.records.retain(|record| {
             let end = Position { offset: record.end, ..from };
             let is_new = end > self.skip[record.stream.index()];
-            known += if is_new { 0 } else { record.end.saturating_sub(at) };
+            let bytes = record.end.saturating_sub(at) + std::mem::take(&mut pending);
+            known += if is_new { 0 } else { bytes };
             at = at.max(record.end);
             is_new
         });
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringtail_memory::Budget;
+    use ringtail_parse::{Decoded, Home};
+    use ringtail_record::Flags;
+
+    use super::*;
+
+    fn at(offset: u64) -> Position {
+        Position { generation: 1, offset }
+    }
+
+    /// What an output gave back is read again, and with it records of the other stream that are known. These took a part that
+    /// lay before them, and take it again, also where it came in a chunk of its own: or else the next record has its bytes once more.
+    #[test]
+    fn a_known_record_takes_again_what_chunks_before_left_over() {
+        let lens = Lens {
+            input: Input::Fixed(Format::Cri),
+            limits: Limits { max_line: 1000, max_record: 1000 },
+            flush_after: Duration::ZERO,
+        };
+        let mut streams = [at(0); Stream::ALL.len()];
+        streams[Stream::Stderr.index()] = at(80);
+        let standing = Standing { streams, format: None };
+        let carries = CarryPool::new(&Budget::new(1 << 20));
+        let mut view = View::new(ViewId(1), lens, standing, &carries);
+        // 50 bytes of stdout that end no record.
+        view.place = at(50);
+        view.share = Share { from: 50, pending: 50, unowned: 0 };
+        let known = Decoded {
+            time_ns: 0,
+            end: 80,
+            off: 0,
+            len: 10,
+            home: Home::CHUNK,
+            stream: Stream::Stderr,
+            flags: Flags::NONE,
+        };
+        let mut table = Table::default();
+        table.records.extend([known, Decoded { end: 120, stream: Stream::Stdout, ..known }]);
+        assert_eq!(view.drop_known(&mut table, at(50)), 80);
+        assert_eq!(table.records.len(), 1);
+        let mut share = Share { unowned: 80, ..view.share };
+        assert_eq!(share.up_to(120), 40);
     }
 }

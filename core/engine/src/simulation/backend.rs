@@ -1,12 +1,12 @@
 //! An output that the driver controls: it takes batches in, delivers them lane by lane when it is told to, and answers
-//! later still.
+//! later still, refuses for good, or gives back what it has.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ringtail_memory::{Credit, CreditLease};
-use ringtail_record::{Flags, Outcome, Outlet, Receipt, Sealed, Stream};
+use ringtail_record::{Batch, Flags, Outcome, Outlet, Receipt, RecordView, Sealed, Stream};
 
 /// A record as the output sees it.
 #[derive(Clone, Debug)]
@@ -19,9 +19,28 @@ pub(super) struct Message {
 /// A batch that was delivered and not answered yet.
 struct Delivered {
     lane: u32,
+    /// Which delivery of its output it was.
+    number: u64,
     messages: Vec<Message>,
+    input_bytes: u64,
     receipt: Receipt,
     _credit: CreditLease,
+}
+
+/// A batch whose answer was given.
+pub(super) struct Answered {
+    /// Which delivery of its output it was.
+    pub(super) number: u64,
+    pub(super) messages: Vec<Message>,
+}
+
+/// What a lane gave back.
+pub(super) struct GivenBack {
+    /// Later deliveries have greater numbers.
+    pub(super) last: u64,
+    pub(super) messages: Vec<Message>,
+    /// Was delivered before in this lane, and will be answered.
+    pub(super) kept: Vec<Message>,
 }
 
 /// The output.
@@ -38,6 +57,10 @@ pub(super) struct Backend {
 struct State {
     lanes: Vec<VecDeque<Sealed>>,
     delivered: Vec<Delivered>,
+    last: u64,
+    /// Bytes of input that were answered as delivered, and as lost.
+    settled_bytes: u64,
+    refused_bytes: u64,
 }
 
 impl Backend {
@@ -49,23 +72,23 @@ impl Backend {
             queues: (0..lanes).map(|_| Credit::new(credit)).collect(),
             state: Mutex::new(State {
                 lanes: (0..lanes).map(|_| VecDeque::new()).collect(),
-                delivered: Vec::new(),
+                ..State::default()
             }),
         }
     }
 
     /// Delivers the next batch of `lane`; nothing when there is none.
     pub(super) fn deliver(&self, lane: usize) -> Option<Vec<Message>> {
-        let Sealed { batch, lane: in_lane, credit, receipt, .. } = self.state().lanes[lane].pop_front()?;
-        let message = |record: ringtail_record::RecordView<'_>| Message {
-            stream: record.stream,
-            flags: record.flags,
-            body: String::from_utf8_lossy(record.body).into_owned(),
-        };
-        let messages: Vec<Message> = batch.iter().map(message).collect();
-        self.state().delivered.push(Delivered {
+        let mut state = self.state();
+        let Sealed { batch, lane: in_lane, credit, receipt, .. } = state.lanes[lane].pop_front()?;
+        let messages = messages(&batch);
+        state.last += 1;
+        let (number, input_bytes) = (state.last, batch.input_bytes());
+        state.delivered.push(Delivered {
             lane: in_lane,
+            number,
             messages: messages.clone(),
+            input_bytes,
             receipt,
             _credit: credit,
         });
@@ -77,16 +100,57 @@ impl Backend {
         self.state().delivered.len()
     }
 
-    /// Answers one of them, or what was delivered first in its lane; returns what it held.
-    pub(super) fn answer(&self, number: usize) -> Vec<Message> {
-        let Delivered { messages, receipt, .. } = {
-            let delivered = &mut self.state().delivered;
-            let lane = delivered[number].lane;
-            let first = delivered.iter().position(|known| known.lane == lane).expect("at least this one");
-            delivered.remove(if self.in_order { first } else { number })
-        };
-        receipt.settle(Outcome::Delivered);
-        messages
+    /// Answers one of them, or what was delivered first in its lane.
+    pub(super) fn answer(&self, number: usize, outcome: Outcome) -> Answered {
+        let mut state = self.state();
+        let lane = state.delivered[number].lane;
+        let first = state.delivered.iter().position(|known| known.lane == lane).expect("at least this one");
+        let Delivered { number, messages, input_bytes, receipt, .. } =
+            state.delivered.remove(if self.in_order { first } else { number });
+        match outcome {
+            Outcome::Lost(_) => state.refused_bytes += input_bytes,
+            Outcome::Delivered | Outcome::Returned => state.settled_bytes += input_bytes,
+        }
+        drop(state);
+        receipt.settle(outcome);
+        Answered { number, messages }
+    }
+
+    /// Gives back what waits in `lane`, and what was delivered there but for the first `keep` batches, in a random order: an
+    /// output that ends has no other. It may have arrived all the same.
+    pub(super) fn give_back(&self, lane: usize, keep: usize, random: impl Fn(usize) -> usize) -> GivenBack {
+        let mut state = self.state();
+        let mut receipts = Vec::new();
+        let mut given = GivenBack { last: state.last, messages: Vec::new(), kept: Vec::new() };
+        let mut seen = 0;
+        for known in std::mem::take(&mut state.delivered) {
+            let is_here = known.lane as usize == lane;
+            seen += usize::from(is_here);
+            if is_here && seen > keep {
+                given.messages.extend(known.messages);
+                receipts.push(known.receipt);
+                continue;
+            }
+            if is_here {
+                given.kept.extend_from_slice(&known.messages);
+            }
+            state.delivered.push(known);
+        }
+        for Sealed { batch, receipt, .. } in std::mem::take(&mut state.lanes[lane]) {
+            given.messages.extend(messages(&batch));
+            receipts.push(receipt);
+        }
+        drop(state);
+        while !receipts.is_empty() {
+            drop(receipts.swap_remove(random(receipts.len())));
+        }
+        given
+    }
+
+    /// Bytes of input that were answered as delivered, and as lost.
+    pub(super) fn input_bytes(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.settled_bytes, state.refused_bytes)
     }
 
     /// What a kill of the process makes of the batches in it.
@@ -129,4 +193,13 @@ impl Outlet for Backend {
         let lane = sealed.lane as usize;
         self.state().lanes[lane].push_back(sealed);
     }
+}
+
+fn messages(batch: &Batch) -> Vec<Message> {
+    let message = |record: RecordView<'_>| Message {
+        stream: record.stream,
+        flags: record.flags,
+        body: String::from_utf8_lossy(record.body).into_owned(),
+    };
+    batch.iter().map(message).collect()
 }

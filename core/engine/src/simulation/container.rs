@@ -69,6 +69,8 @@ pub(super) struct Container {
     timed: u32,
     /// The first number per stream that is not wholly in a file.
     pub(super) written: [u64; Stream::ALL.len()],
+    /// Bytes of all lines that were ended.
+    pub(super) bytes: u64,
 }
 
 impl Container {
@@ -106,6 +108,7 @@ impl Container {
             next: [0; 3],
             timed: 0,
             written: [0; 3],
+            bytes: 0,
         };
         if container.rotation == Rotation::CopyTruncate {
             container.begin();
@@ -176,6 +179,7 @@ impl Container {
         if let Some(stream) = line.ends {
             self.written[stream.index()] += 1;
         }
+        self.bytes += line.bytes.len() as u64;
         line.bytes.drain(..std::mem::take(&mut self.begun));
         line.bytes
     }

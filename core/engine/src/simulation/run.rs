@@ -1,5 +1,6 @@
 //! One run: what happens, in which order, and the checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use ringtail_io::sim::{Faults, World};
 use ringtail_memory::Use;
 use ringtail_parse::{Input, Limits};
 use ringtail_read::Start;
-use ringtail_record::Flags;
+use ringtail_record::{Flags, Lost, Outcome};
 
-use super::backend::{Backend, Message};
+use super::backend::{Answered, Backend, Message};
 use super::container::{Container, parse, pick, text};
 use super::ledger::Ledger;
 use super::process::{Process, Size};
@@ -49,6 +50,9 @@ pub(super) struct Run {
     is_faulty: bool,
     /// The wall clock jumps now and then.
     is_jumpy: bool,
+    answers_in_order: bool,
+    /// Answered records may have been answered before.
+    repeats: bool,
 }
 
 impl Run {
@@ -82,7 +86,9 @@ impl Run {
             containers,
             holding: vec![false; backends.len()],
             backends,
-            ledger: Ledger::new(in_order && !faulty),
+            ledger: Ledger::new(in_order, !faulty),
+            answers_in_order: in_order,
+            repeats: false,
             process: None,
             is_faulty: faulty,
             is_jumpy,
@@ -98,6 +104,7 @@ impl Run {
         self.calm();
         self.check_all();
         self.stop();
+        self.check_bytes();
     }
 
     fn happen(&mut self) {
@@ -154,6 +161,7 @@ impl Run {
             _ => self.world.crash(),
         }
         self.ledger.end(false, now);
+        self.repeats = true;
         self.drop_process();
         if pick(&self.world, 2) == 0 {
             self.start();
@@ -204,11 +212,13 @@ impl Run {
 
     fn answer_something(&mut self) {
         let output = pick(&self.world, self.backends.len());
-        if !self.holding[output] {
-            match pick(&self.world, 2) {
-                0 => self.deliver(output),
-                _ => self.answer(output),
-            }
+        match pick(&self.world, 40) {
+            // An output that ends does so also while its backend takes nothing.
+            0 => self.give_back(output),
+            _ if self.holding[output] => {}
+            1 => self.answer(output, Outcome::Lost(Lost::Refused)),
+            2..20 => self.deliver(output),
+            _ => self.answer(output, Outcome::Delivered),
         }
     }
 
@@ -224,17 +234,49 @@ impl Run {
         }
     }
 
-    fn answer(&mut self, output: usize) {
+    fn answer(&mut self, output: usize, outcome: Outcome) {
         let backend = self.backends[output].clone();
         let count = backend.unanswered();
         if count == 0 {
             return;
         }
         let now = self.now();
-        for message in backend.answer(pick(&self.world, count)) {
+        let Answered { number: delivery, messages } = backend.answer(pick(&self.world, count), outcome);
+        for message in messages {
             let (container, stream, number) = self.recognise(&message);
-            self.world.note(format_args!("{} answers {container}/{}/{number}", backend.name, stream.name()));
-            self.ledger.answer((output, container, stream), number, now);
+            let what = if outcome == Outcome::Delivered { "answers" } else { "refuses" };
+            self.world.note(format_args!("{} {what} {container}/{}/{number}", backend.name, stream.name()));
+            self.ledger.answer((output, container, stream), number, delivery, now);
+        }
+    }
+
+    /// A lane gives back what it has not answered, or the later part of that.
+    fn give_back(&mut self, output: usize) {
+        use ringtail_record::Outlet;
+        let backend = self.backends[output].clone();
+        let lane = pick(&self.world, backend.lanes() as usize);
+        let keep = pick(&self.world, 4).saturating_sub(2);
+        let given = backend.give_back(lane, keep, |count| pick(&self.world, count));
+        let mut first = BTreeMap::new();
+        for message in &given.messages {
+            let (container, stream, number) = self.recognise(message);
+            self.world.note(format_args!("{} returns {container}/{}/{number}", backend.name, stream.name()));
+            let first = first.entry((output, container, stream)).or_insert(number);
+            *first = number.min(*first);
+        }
+        if first.is_empty() {
+            return;
+        }
+        // What is not answered yet, or was behind a gap, is read again as well, and answered twice.
+        self.repeats |= !given.kept.is_empty() || !self.answers_in_order;
+        let containers = given.messages.iter().chain(&given.kept).map(|message| self.recognise(message).0);
+        for container in containers.collect::<BTreeSet<usize>>() {
+            for stream in self.containers[container].streams() {
+                self.ledger.may_go_back((output, container, *stream), given.last);
+            }
+        }
+        for (account, number) in first {
+            self.ledger.give_back(account, number, given.last);
         }
     }
 
@@ -305,7 +347,7 @@ impl Run {
             for output in 0..self.backends.len() {
                 for _ in 0..8 {
                     self.deliver(output);
-                    self.answer(output);
+                    self.answer(output, Outcome::Delivered);
                 }
             }
         }
@@ -325,6 +367,20 @@ impl Run {
     /// Everything that was written comes to every output.
     fn check_all(&mut self) {
         self.pass_until(|run| run.missing().is_empty(), "all records");
+    }
+
+    /// Every byte that was written was answered as delivered or as lost, once, by every output.
+    fn check_bytes(&self) {
+        if self.repeats {
+            return;
+        }
+        let written: u64 = self.containers.iter().map(|container| container.bytes).sum();
+        for backend in &self.backends {
+            let (delivered, refused) = backend.input_bytes();
+            let what =
+                format_args!("{}: {delivered} bytes delivered, {refused} refused", backend.name).to_string();
+            assert_eq!(delivered + refused, written, "{what}");
+        }
     }
 
     /// What has not come yet, in words.
