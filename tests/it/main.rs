@@ -8,9 +8,15 @@
 
 mod support;
 
+mod alike;
+mod barren;
 mod collect;
 mod crash;
 mod docker;
+mod down;
+mod fair;
+mod formats;
+mod held;
 mod input;
 mod many;
 mod node;
@@ -19,5 +25,6 @@ mod paths;
 mod restart;
 mod rights;
 mod rotation;
+mod short;
 mod state;
 mod torture;

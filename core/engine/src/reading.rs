@@ -415,6 +415,10 @@ impl Shard {
         let stood = stretch.stood;
         let delivery = Delivery { generation, stood, share, source, chunk, joined: &joined, records, tail };
         self.sink.deliver(&view.cursors, &delivery, now);
+        // No answer will tell of bytes that were no record.
+        if records.is_empty() && view.positions() != stood.streams {
+            self.sink.dirty.extend(&view.cursors);
+        }
         if view.is_unfinished() {
             self.unfinished.insert((id, view_id));
         }
@@ -534,9 +538,11 @@ impl Shard {
         if has_gap && self.flush_partials(id, view_id, now).is_err() {
             return self.stall_without_memory(id, view_id);
         }
-        let Some(view) = self.view_mut(id, view_id) else { return };
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
         view.place = Position { generation, offset };
         view.half_line = None;
+        self.sink.dirty.extend(&view.cursors);
         if std::mem::take(&mut view.has_gap) {
             view.decoder.leave_gap();
         }

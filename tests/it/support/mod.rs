@@ -2,12 +2,14 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod config;
+pub(crate) mod descriptors;
 pub(crate) mod dockerd;
 pub(crate) mod faults;
 pub(crate) mod fuse;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod program;
+pub(crate) mod records;
 pub(crate) mod scene;
 pub(crate) mod tmpfs;
 
