@@ -56,6 +56,8 @@ pub struct OutputFigures {
     pub delivered_bytes: u64,
     /// Attempts that failed and were made again.
     pub retries: u64,
+    /// Messages in which bytes that are not UTF-8 were replaced.
+    pub replaced_utf8: u64,
 }
 
 /// How far an output is behind a pipeline's files.
@@ -78,8 +80,8 @@ impl From<PipelineSnapshot> for PipelineFigures {
 
 impl From<OutputStats> for OutputFigures {
     fn from(output: OutputStats) -> Self {
-        let OutputStats { name, delivered_records, delivered_bytes, retries, .. } = output;
-        OutputFigures { name, delivered_records, delivered_bytes, retries }
+        let OutputStats { name, delivered_records, delivered_bytes, retries, replaced_utf8, .. } = output;
+        OutputFigures { name, delivered_records, delivered_bytes, retries, replaced_utf8 }
     }
 }
 
@@ -140,6 +142,11 @@ impl Metrics {
             "ringtail_retries_total",
             "Attempts that failed and were made again.",
             outputs(|o| o.retries),
+        );
+        page.counters(
+            "ringtail_replaced_utf8_records_total",
+            "Records in which bytes that are not UTF-8 were replaced by U+FFFD, as the output's encoding demands.",
+            outputs(|o| o.replaced_utf8),
         );
         page.gauges(
             "ringtail_lag_bytes",
@@ -243,6 +250,11 @@ mod tests {
     #[test]
     fn every_family_has_its_help_and_type_and_labels_cannot_break_out() {
         let metrics = Metrics {
+            outputs: vec![OutputFigures {
+                name: "main".into(),
+                replaced_utf8: 5,
+                ..OutputFigures::default()
+            }],
             pipelines: vec![PipelineFigures {
                 name: "shop".into(),
                 read_bytes: 7,
@@ -262,6 +274,7 @@ mod tests {
             "ringtail_lag_bytes{pipeline=\"shop\",output=\"main\"} 9",
             "ringtail_lost_bytes_total{reason=\"truncated\"} 0",
             "ringtail_open_files 0",
+            "ringtail_replaced_utf8_records_total{output=\"main\"} 5",
             "ringtail_io_backend{backend=\"pread\",reason=\"refused: \\\"seccomp\\\"\\nor so \\\\\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
