@@ -25,6 +25,9 @@ const RATE: u64 = 800;
 /// A position is written at most a second after its ack; the rest is for a busy machine.
 const WINDOW: Duration = Duration::from_millis(1000 + 500);
 
+/// A request that was sent whole is not taken later than this, also on a busy machine.
+const SETTLE: Duration = Duration::from_millis(150);
+
 /// How a run goes.
 struct Plan {
     /// Kills, and in `make test-all`.
@@ -79,13 +82,17 @@ fn run(io: Io, plan: impl FnOnce(u64) -> Plan) {
 
     let (load, kubelet) = containers(&scene, max_size);
     let history = History::follow(Arc::clone(&sink));
-    let mut allowed = 0;
+    let (mut allowed, mut before) = (0, 0);
     for _ in 0..if all() { kills.1 } else { kills.0 } {
         let mut agent = scene.start(&config);
         thread::sleep(Duration::from_millis(random.u64(life_ms.clone())));
         agent.must_live();
         agent.kill();
-        allowed += history.delivered_within(WINDOW + MAX_DELAY);
+        let killed = Instant::now();
+        let delivered = history.settled();
+        // What this life delivered and had no time to write the position of.
+        allowed += delivered - history.at(killed - WINDOW - MAX_DELAY).max(before);
+        before = delivered;
     }
     let written = load.stop().expect("the containers print");
     kubelet.stop().expect("kubelet rotates");
@@ -141,14 +148,23 @@ impl History {
         history
     }
 
-    /// What was delivered in this time before now.
-    fn delivered_within(&self, time: Duration) -> u64 {
-        // A request that is being taken right now is sampled too.
-        thread::sleep(Duration::from_millis(50));
+    /// What has been delivered when the sink has taken all that was sent by an agent that is gone.
+    fn settled(&self) -> u64 {
+        let mut last = self.at(Instant::now());
+        loop {
+            thread::sleep(SETTLE);
+            let now = self.at(Instant::now());
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
+
+    /// What had been delivered at a time.
+    fn at(&self, time: Instant) -> u64 {
         let samples = self.samples.lock().expect("no panic with the lock held");
-        let since = Instant::now() - time - Duration::from_millis(50);
-        let before = samples.iter().rev().find(|sample| sample.0 < since).map_or(0, |sample| sample.1);
-        samples.last().map_or(0, |sample| sample.1) - before
+        samples.iter().rev().find(|sample| sample.0 <= time).map_or(0, |sample| sample.1)
     }
 }
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use ringtail_agent::demo::container::Written;
 use ringtail_agent::demo::message::{Messages, Text};
 
+use crate::support::bounds::{MANY_FILES, require_memory, require_quiet};
 use crate::support::program::Io;
 use crate::support::scene::{Scene, append, good_sink, require_exact};
 
 const FILES: usize = 10_000;
-/// Resident memory with all of them open. DESIGN asks for 100 MiB of a release build; a debug build has larger
-/// code and no more data.
-const RSS_MAX: u64 = 150 * 1024 * 1024;
+/// Processor time with all of them idle, in percent of a core. DESIGN asks for 1; the tables of a debug build are ten times as slow.
+const IDLE: f64 = if cfg!(debug_assertions) { 15.0 } else { 1.0 };
+/// What a busy machine has been seen to add to the promised memory, while files wait for their turn.
+const QUEUED: u64 = 20 << 20;
 
 crate::support::on_both_backends! {
     ten_thousand_files_arrive_and_go_on;
@@ -44,18 +46,10 @@ fn ten_thousand_files_arrive_and_go_on(io: Io) {
         require_exact(&sink, &written);
         println!("a line more each after {:?}", start.elapsed());
     }
-    agent.must_live();
-    let usage = agent.0.usage();
-    println!("memory at most {} MiB, CPU {:?}", usage.peak_rss >> 20, usage.cpu);
-    assert!(usage.peak_rss < RSS_MAX, "{} MiB", usage.peak_rss >> 20);
-
-    // Idle: DESIGN asks for 1% of a core; a busy machine gets some more, and a debug build is ten times as slow.
-    let before = agent.0.usage().cpu;
-    std::thread::sleep(Duration::from_secs(3));
-    let idle = agent.0.usage().cpu - before;
-    println!("idle for 3 s: CPU {idle:?}");
-    let at_most = Duration::from_millis(if cfg!(debug_assertions) { 1500 } else { 150 });
-    assert!(idle < at_most, "idle for 3 s took {idle:?} of CPU");
+    require_memory("10,000 files", &mut agent, MANY_FILES + QUEUED);
+    // Positions are written, and buffers given back, a second or two after the last line.
+    std::thread::sleep(Duration::from_secs(2));
+    require_quiet("10,000 idle files", &mut agent, IDLE);
     agent.stop();
     require_exact(&sink, &written);
 }

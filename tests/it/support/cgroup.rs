@@ -42,6 +42,14 @@ impl Cgroup {
         ["sh".into(), "-c".into(), script, "in-group".into()]
     }
 
+    /// The most memory that it ever used, in bytes, what the kernel holds on its behalf included; 0 where that is not kept
+    /// (version 2 before Linux 5.19).
+    pub(crate) fn peak(&self) -> u64 {
+        let peaks = ["memory.peak", "memory.max_usage_in_bytes"];
+        let text = peaks.iter().find_map(|name| fs::read_to_string(self.memory.join(name)).ok());
+        text.map_or(0, |text| text.trim().parse().expect("a number"))
+    }
+
     /// Processes that the kernel killed for their memory.
     pub(crate) fn killed(&self) -> u64 {
         let events = ["memory.events", "memory.oom_control"];

@@ -32,3 +32,10 @@ pub(crate) fn metric(addr: SocketAddr, name: &str, label: &str) -> Option<f64> {
     let exact = lines.filter(|line| matches!(line.as_bytes().get(name.len()), Some(b'{' | b' ')));
     Some(exact.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
+
+/// A value that counts things: a whole number.
+#[track_caller]
+pub(crate) fn count(value: f64) -> u64 {
+    assert!(value >= 0.0 && value.fract() == 0.0, "{value} counts nothing");
+    format!("{value:.0}").parse().expect("a whole number")
+}

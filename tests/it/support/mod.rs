@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod bounds;
 pub(crate) mod cgroup;
 pub(crate) mod config;
 pub(crate) mod descriptors;
