@@ -14,6 +14,7 @@ use ringtail_agent::demo::kubelet;
 use ringtail_agent::demo::sink::Reply;
 use rustix::process::Signal;
 
+use crate::support::config::Config;
 use crate::support::log::Log;
 use crate::support::metrics::{free_addr, metric};
 use crate::support::program::{self, Io};
@@ -101,6 +102,13 @@ fn a_payload_that_is_always_refused_does_not_hold_up_the_rest(io: Io) {
 /// notice. When it is there again, it goes on where it was, in order; without repeats, if that is before the ten seconds are
 /// over after which an output that was taken away gives up.
 fn an_output_that_is_taken_away_with_unsent_data_and_comes_back(io: Io) {
+    if !(0..3).any(|_| comes_back_in_time(io)) {
+        not_run("no repeats of an output that is back within ten seconds", "each of three tries took longer");
+    }
+}
+
+/// Says whether it was back within these ten seconds: then nothing may be repeated.
+fn comes_back_in_time(io: Io) -> bool {
     let (scene, sick, good) = (Scene::new(io), Arc::new(AtomicBool::new(false)), good_sink());
     let late = hanging_sink(&sick);
     let mut log = Log::create(scene.logs().join("0.log"));
@@ -113,24 +121,27 @@ fn an_output_that_is_taken_away_with_unsent_data_and_comes_back(io: Io) {
     sick.store(true, Relaxed);
     log.print(50_000);
     require_exact(&good, &log.written());
+    let change = |config: &Config, count: usize| {
+        scene.write_config(config);
+        agent.0.signal(Signal::HUP);
+        let changes = || scene.said().matches("the configuration was changed").count();
+        until("it is changed", PATIENCE, || changes() >= count);
+    };
     let taken_away = Instant::now();
-    let changes = |count: usize| scene.said().matches("the configuration was changed").count() >= count;
-    scene.write_config(&alone);
-    until("it is taken away", PATIENCE, || changes(1));
+    change(&alone, 1);
+    sick.store(false, Relaxed);
     log.print(500);
     require_exact(&good, &log.written());
-    sick.store(false, Relaxed);
-    scene.write_config(&both);
-    until("it is back", PATIENCE, || changes(2));
+    change(&both, 2);
     log.print(500);
     settle(&late, &log.written(), PATIENCE);
     let in_time = taken_away.elapsed() < Duration::from_secs(9);
     agent.stop();
-    for (name, sink) in [("good", &good), ("late", &late)] {
-        let verdict = verdict(sink, &log.written());
-        println!("FIG an output taken away and brought back, {name}: {verdict}");
-        assert!(verdict.nothing_lost() && (verdict.exact() || !in_time), "{name}: {verdict}");
-    }
+    let (of_good, of_late) = (verdict(&good, &log.written()), verdict(&late, &log.written()));
+    println!("FIG an output taken away and brought back, in time: {in_time}; good: {of_good}; late: {of_late}");
+    assert!(of_good.exact() && of_late.nothing_lost(), "good: {of_good}; late: {of_late}");
+    assert!(!in_time || of_late.exact(), "late: {of_late}");
+    in_time
 }
 
 /// An output that was taken away tries for ten seconds to deliver what it has: this is when that is over.
