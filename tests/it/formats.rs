@@ -1,5 +1,8 @@
 //! Log lines that other collectors drop, merge or die of.
 
+use std::fs;
+
+use ringtail_agent::demo::kubelet::{compress, with_suffix};
 use serde_json::Value;
 
 use crate::support::program::Io;
@@ -9,6 +12,7 @@ use crate::support::until;
 
 crate::support::on_both_backends! {
     every_format_beside_every_other_in_one_directory;
+    rotated_files_belong_to_the_pod_of_their_log;
 }
 
 /// One directory, one pattern, `input: auto`: docker's lines with `attrs`, in its order of keys and in another one, and in parts;
@@ -36,6 +40,45 @@ fn every_format_beside_every_other_in_one_directory(io: Io) {
         assert!(flags.iter().all(|flags| flags.is_null()), "{name}: nothing is marked: {flags:?}");
     }
     assert_eq!(records.len(), count);
+}
+
+/// What is read from a rotated file, compressed or not, is told apart from the log's own by nothing: a path that the name's form
+/// no longer fits is no reason to reject it.
+fn rotated_files_belong_to_the_pod_of_their_log(io: Io) {
+    let scene = Scene::new(io);
+    let main = scene.logs().join("shop_web-0_0123456789abcdef/main");
+    fs::create_dir_all(&main).expect("directories");
+    let path = main.join("3.log");
+    let line = |text: &str| append(&path, format!("2026-01-02T03:04:05Z stdout F {text}\n").as_bytes());
+    line("oldest");
+    let oldest = with_suffix(&path, "20260102-030405");
+    fs::rename(&path, &oldest).expect("renamed");
+    compress(&oldest).expect("compressed");
+    line("older");
+    fs::rename(&path, with_suffix(&path, "20260102-030415")).expect("renamed");
+    line("old");
+    let config = scene.config().path(&scene.logs().join("*/*/*.log"));
+    let agent = scene.start(&config.file("main", &scene.path("out.ndjson")));
+    until("all three arrive", PATIENCE, || records(&scene).len() >= 3);
+    fs::rename(&path, with_suffix(&path, "20260102-030425")).expect("renamed");
+    line("new");
+    until("the new one arrives", PATIENCE, || records(&scene).len() >= 4);
+    agent.stop();
+    let records = records(&scene);
+    assert_eq!(
+        records.iter().map(|record| text(record, "message")).collect::<Vec<_>>(),
+        ["oldest", "older", "old", "new"]
+    );
+    for record in &records {
+        let expected = [
+            ("log.file.path", path.to_str().expect("UTF-8")),
+            ("k8s.namespace.name", "shop"),
+            ("k8s.pod.name", "web-0"),
+            ("k8s.container.name", "main"),
+        ];
+        expected.iter().for_each(|(name, value)| assert_eq!(record[name], *value, "{record}"));
+        assert_eq!(record["k8s.container.restart_count"], 3, "{record}");
+    }
 }
 
 /// A file's name, its lines, and the records that they are.

@@ -33,10 +33,13 @@ use crate::tracked::{Orphan, Role, Tracked};
 /// How often a directory is listed before what it seems to say is believed.
 const LOOKS: usize = 4;
 
+/// How often it is listed at most.
+const MOST_LOOKS: usize = 2 * LOOKS;
+
 /// Brings a lineage up to date with its directory.
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
-    let (mut names, mut was_gone) = (BTreeSet::new(), false);
-    for attempt in 1..=LOOKS {
+    let (mut names, mut was_gone, mut ids) = (BTreeSet::new(), false, BTreeSet::new());
+    for attempt in 1..=MOST_LOOKS {
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
         let (version, agreed) = match listed {
             Ok(dir) => (dir.version, dir.agreed),
@@ -49,7 +52,13 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         // That a directory is gone is not believed of one look: it may be on its way to another name and back.
         let patient = attempt < LOOKS || version == 0 && !was_gone;
         was_gone = version == 0;
-        let seen = look.observe(tracked, dirs, version, &mut names);
+        let seen = look.observe(tracked, dirs, version, &mut names).and_then(|seen| {
+            // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
+            let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
+            let lacks_none = ids.is_subset(&here);
+            ids = here;
+            if lacks_none || attempt == MOST_LOOKS { Ok(seen) } else { Err(Unclear::Moving) }
+        });
         match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
             Ok(()) => {
                 let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);

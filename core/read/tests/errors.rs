@@ -266,3 +266,63 @@ fn a_rotated_file_of_the_checkpoint_that_all_listings_left_out_is_not_gone() {
     scanner.restore(&Arc::from(Path::new(LOG)), &records, Vec::new());
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.1"), (1, "app.log")]));
 }
+
+/// A file system in which the log is rotated just before somebody looks at it by its name for the `at`th time.
+#[derive(Debug)]
+struct Rotating {
+    world: World,
+    fs: SimFs,
+    looks: AtomicU32,
+    at: u32,
+}
+
+impl Fs for Rotating {
+    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
+        self.fs.open(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.stat(path)
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        if path == Path::new(LOG) && self.looks.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+            self.world.rename(LOG, format!("{LOG}.1")).expect("rename");
+            self.world.append(LOG, "second\n").expect("append");
+        }
+        self.fs.lstat(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.fs.read_dir(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.fs.canonical(path)
+    }
+}
+
+/// A log that was never seen before is rotated between the listing that has its name and the look at the file of that name: what is
+/// there is the next file by then. The first one is not numbered behind it with the next look.
+#[test]
+fn a_log_that_is_rotated_during_the_first_look_is_read_in_its_order() {
+    let mut rotated = 0;
+    for pause in [Duration::ZERO, Duration::from_secs(5)] {
+        for at in 1..10 {
+            let world = world("first\n");
+            world.advance(pause);
+            let looks = AtomicU32::new(0);
+            let fs = Arc::new(Rotating { world: world.clone(), fs: world.fs(), looks, at });
+            let mut scanner = scanner(&world, fs.clone());
+            let first = scanner.scan_all();
+            if fs.looks.load(Ordering::Relaxed) < at {
+                break;
+            }
+            rotated += 1;
+            let later = look(&world, &mut scanner);
+            let seen = if later.is_empty() { &first } else { &later };
+            assert_eq!(files(seen), named(&[(0, "app.log.1"), (1, "app.log")]), "{pause:?}, look {at}");
+        }
+    }
+    assert!(rotated > 4, "{rotated}");
+}

@@ -13,6 +13,7 @@ pub(crate) struct Config {
     paths: Vec<String>,
     files: String,
     from: String,
+    start: String,
     to: Vec<String>,
 }
 
@@ -27,6 +28,7 @@ impl Config {
             paths: Vec::new(),
             files: String::new(),
             from: String::new(),
+            start: "beginning".to_owned(),
             to: Vec::new(),
         }
     }
@@ -60,6 +62,11 @@ impl Config {
         self
     }
 
+    /// Where files begin that are there at the first start; `beginning` unless it is said.
+    pub(crate) fn start(self, start: &str) -> Self {
+        Config { start: start.to_owned(), ..self }
+    }
+
     /// An HTTP output with a short batch delay; `more` are further keys, each followed by a comma.
     pub(crate) fn http(self, name: &str, url: &str, more: &str) -> Self {
         self.output(name, &format!("{{type: http, url: \"{url}\", {more} batch: {{max_delay: 100ms}}}}"))
@@ -86,9 +93,9 @@ impl Config {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Config { data_dir, admin, top, outputs, paths, files, from, to } = self;
+        let Config { data_dir, admin, top, outputs, paths, files, from, start, to } = self;
         format!(
-            "data_dir: {data_dir}\nadmin: {admin}\n{top}outputs:\n{outputs}pipelines:\n  p:\n    from:\n      files: {{paths: [{}]{files}}}\n      start: beginning\n{from}    to: [{}]\n",
+            "data_dir: {data_dir}\nadmin: {admin}\n{top}outputs:\n{outputs}pipelines:\n  p:\n    from:\n      files: {{paths: [{}]{files}}}\n      start: {start}\n{from}    to: [{}]\n",
             paths.join(", "),
             to.join(", ")
         )

@@ -1,4 +1,4 @@
-//! Which files of a scene a process has open.
+//! Which files of a scene a process has open, and what it watches.
 
 use std::fs;
 use std::path::Path;
@@ -14,4 +14,11 @@ pub(crate) fn open_below(directory: &Path, process: u32) -> Vec<String> {
 pub(crate) fn deleted_below(directory: &Path, process: u32) -> Vec<String> {
     let open = open_below(directory, process);
     open.into_iter().filter(|path| path.ends_with(" (deleted)")).collect()
+}
+
+/// The inotify watches of a process.
+pub(crate) fn watches(process: u32) -> usize {
+    let about = fs::read_dir(format!("/proc/{process}/fdinfo")).into_iter().flatten().flatten();
+    let texts = about.filter_map(|about| fs::read_to_string(about.path()).ok());
+    texts.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum()
 }

@@ -138,7 +138,9 @@ fn comes_back_in_time(io: Io) -> bool {
     let in_time = taken_away.elapsed() < Duration::from_secs(9);
     agent.stop();
     let (of_good, of_late) = (verdict(&good, &log.written()), verdict(&late, &log.written()));
-    println!("FIG an output taken away and brought back, in time: {in_time}; good: {of_good}; late: {of_late}");
+    println!(
+        "FIG an output taken away and brought back, in time: {in_time}; good: {of_good}; late: {of_late}"
+    );
     assert!(of_good.exact() && of_late.nothing_lost(), "good: {of_good}; late: {of_late}");
     assert!(!in_time || of_late.exact(), "late: {of_late}");
     in_time
