@@ -182,6 +182,9 @@ impl Scanner {
         if gone && let Some(tracked) = self.lineages.remove(lineage) {
             if let Some(keys) = self.by_dir.get_mut(&tracked.dir) {
                 keys.retain(|key| **key != *lineage);
+                if keys.is_empty() {
+                    self.by_dir.remove(&tracked.dir);
+                }
             }
             self.mapped = 0;
         }
