@@ -134,6 +134,11 @@ impl Shard {
                 // A network or FUSE mount may show an old size or old contents for a while: there the scanner alone judges.
                 let is_plain = !file.gz && RemoteReads::mount_of(&file).is_none();
                 let known = view.known(is_plain, head);
+                // Nothing is known of what lies before: then the file's beginning has to tell whether it is what it was.
+                let is_blind = is_plain && view.read_at() > 0 && known.again() == 0;
+                if is_blind && !file.may_begin_with(head) {
+                    return self.replaced(id, view_id, &file.file);
+                }
                 self.read(id, view_id, &file, known, turn);
             }
             Next::Advance { generation, offset } => self.advance(id, view_id, generation, offset),

@@ -128,8 +128,9 @@ impl Dirs {
         self.listed += 1;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let same = self.known.get(path).filter(|dir| dir.entries == entries && same_place(&dir.stat, &stat));
-        // The same names may be those of other files by now.
-        let agreed = same.is_some_and(|dir| dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
+        // The same names may be those of other files by now. The times alone do not tell: a clock may have been set back between.
+        let agreed =
+            same.is_some_and(|dir| dir.stat == stat && dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
         let version = same.map_or(self.versions + 1, |dir| dir.version);
         self.versions = self.versions.max(version);
         let siblings = group(&entries);
@@ -151,4 +152,112 @@ fn group(entries: &[DirEntry]) -> HashMap<OsString, Vec<usize>> {
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use ringtail_io::File;
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// A directory that answers as it is told to, and the time.
+    #[derive(Default)]
+    struct Told(Mutex<Answers>);
+
+    #[derive(Default)]
+    struct Answers {
+        wall_ns: i64,
+        /// Nothing is there without.
+        modified_ns: Option<i64>,
+        names: Option<&'static [&'static str]>,
+    }
+
+    impl Told {
+        fn set(&self, wall_ns: i64, modified_ns: Option<i64>, names: Option<&'static [&'static str]>) {
+            *self.0.lock().expect("no panic") = Answers { wall_ns, modified_ns, names };
+        }
+    }
+
+    impl Clock for Told {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn wall_ns(&self) -> i64 {
+            self.0.lock().expect("no panic").wall_ns
+        }
+    }
+
+    impl Fs for Told {
+        fn open(&self, _: &Path) -> io::Result<Arc<File>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        fn stat(&self, _: &Path) -> io::Result<Stat> {
+            let modified_ns = self.0.lock().expect("no panic").modified_ns.ok_or(ErrorKind::NotFound)?;
+            let kind = Kind::Directory;
+            Ok(Stat { dev: 1, ino: 2, size: 0, modified_ns, links: 2, kind, guarded: true })
+        }
+
+        fn lstat(&self, path: &Path) -> io::Result<Stat> {
+            self.stat(path)
+        }
+
+        fn read_dir(&self, _: &Path) -> io::Result<Vec<DirEntry>> {
+            let names = self.0.lock().expect("no panic").names.ok_or(ErrorKind::NotFound)?;
+            Ok(names.iter().map(|name| DirEntry { name: name.into(), kind: Kind::File }).collect())
+        }
+
+        fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+            Ok(path.to_owned())
+        }
+    }
+
+    fn directory() -> (Arc<Told>, Dirs, Arc<Path>) {
+        let told = Arc::new(Told::default());
+        let dirs = Dirs::new(told.clone(), told.clone());
+        (told, dirs, Path::new("/var/log").into())
+    }
+
+    /// Before a rotation there are `log` and `log.1`; after it a listing may have the same names, and leave `log.2` out.
+    #[test]
+    fn two_listings_of_the_same_names_around_a_rotation_do_not_agree() {
+        const NAMES: Option<&[&str]> = Some(&["log", "log.1"]);
+        // The second time the wall clock is set back by an hour between the two.
+        for set_back in [0, 3_600 * SECOND] {
+            let (told, mut dirs, path) = directory();
+            let began = 10_000 * SECOND;
+            told.set(began + 5 * SECOND, Some(began), NAMES);
+            assert!(!dirs.list(&path).expect("there").agreed, "nothing to agree with");
+            assert!(dirs.list(&path).expect("there").agreed);
+            let rotated = began + 6 * SECOND - set_back;
+            told.set(rotated, Some(rotated), NAMES);
+            assert!(!dirs.list(&path).expect("there").agreed, "it changed between");
+            assert!(
+                !dirs.list(&path).expect("there").agreed,
+                "it may have changed between, in the same tick"
+            );
+            told.set(rotated + SECOND, Some(rotated), NAMES);
+            assert!(!dirs.list(&path).expect("there").agreed, "the one before was of the same tick");
+            assert!(dirs.list(&path).expect("there").agreed);
+        }
+    }
+
+    /// A directory that is renamed away and back is missed by a look: nothing in it is taken for deleted.
+    #[test]
+    fn a_directory_that_is_there_is_not_gone_though_listing_it_says_so() {
+        let (told, mut dirs, path) = directory();
+        told.set(SECOND, Some(0), None);
+        let missed = dirs.list(&path).map(|_| ()).expect_err("no listing");
+        assert_ne!(missed.kind(), ErrorKind::NotFound);
+        told.set(SECOND, None, None);
+        let gone = dirs.list(&path).map(|_| ()).expect_err("nothing there");
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+    }
 }

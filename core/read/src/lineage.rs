@@ -218,11 +218,12 @@ impl Lineage {
     /// Nothing was there to read at `offset`, by a read that was asked for in `turn`. A deleted file that ends before
     /// what was seen of it was truncated: what that lost comes back.
     pub fn at_end(&mut self, generation: u32, offset: u64, turn: Turn, now: Duration) -> Option<Change> {
-        let current = Turn(self.turn);
-        let known = self.generations.iter_mut().find(|known| known.number == generation)?;
-        if turn == current {
-            known.ended = Some((turn, offset));
+        // What a read from before the last event found is not the end of what is there now.
+        if turn != Turn(self.turn) {
+            return None;
         }
+        let known = self.generations.iter_mut().find(|known| known.number == generation)?;
+        known.ended = Some((turn, offset));
         let Fate::Deleted { .. } = known.fate else { return None };
         if known.gz || offset >= known.size {
             if offset > known.size {
@@ -268,7 +269,7 @@ impl Lineage {
         let mut bytes = [0; HEAD_BYTES];
         // In this order: a size is that of these contents, if they are there still.
         let Ok(stat) = open.stat() else { return };
-        let count = resident_head(&open, &mut bytes);
+        let count = open.resident_head(&mut bytes);
         if known.lengthen_head(&bytes[..count]) {
             known.size = known.size.max(stat.size);
         }
@@ -316,7 +317,7 @@ impl Lineage {
         let mut bytes = [0; HEAD_BYTES];
         for known in self.generations.iter_mut().filter(|known| !known.gz && known.has_short_head()) {
             let Some(file) = known.file_in_place() else { continue };
-            let count = resident_head(file, &mut bytes);
+            let count = file.resident_head(&mut bytes);
             known.lengthen_head(&bytes[..count]);
         }
     }
@@ -451,15 +452,6 @@ impl Lineage {
             None => Next::Wait { until: None },
         }
     }
-}
-
-/// Reads the beginning of a file, as far as it is in memory; how much that is.
-fn resident_head(file: &OpenFile, bytes: &mut [u8; HEAD_BYTES]) -> usize {
-    let mut count = 0;
-    while let Ok(more @ 1..) = file.file.read_resident(&mut bytes[count..], count as u64) {
-        count += more;
-    }
-    count
 }
 
 fn record(known: &Generation) -> FileRecord {

@@ -135,6 +135,20 @@ fn what_a_read_found_at_the_end_counts_only_until_the_next_listing() {
     assert!(matches!(lineage.next(2, size, Duration::ZERO), Next::Read { .. }));
 }
 
+/// A slow read of an empty log ends after that was written to and deleted: it knows nothing of what came after it began.
+#[test]
+fn a_read_from_before_the_last_event_does_not_say_that_a_deleted_file_was_truncated() {
+    let (mut writer, mut lineage, size) = rotated();
+    let Next::Read { turn, .. } = lineage.next(2, size, Duration::ZERO) else { panic!("to be read") };
+    writer.lines(10);
+    let (_, grown) = self::lineage(&writer);
+    lineage.apply(&grown, Duration::ZERO, |_| size);
+    lineage.apply(&Listing { files: Vec::new(), ..grown }, Duration::ZERO, |_| size);
+    assert!(lineage.at_end(2, size, turn, Duration::ZERO).is_none());
+    let Next::Read { turn, .. } = lineage.next(2, size, Duration::ZERO) else { panic!("to be read") };
+    assert!(lineage.at_end(2, size, turn, Duration::ZERO).is_some(), "this one knows");
+}
+
 #[test]
 fn a_pattern_that_cannot_be_used_is_named() {
     let spec = FileSpec { paths: vec!["/var/log/[".to_owned()], ..FileSpec::default() };

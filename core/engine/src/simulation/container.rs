@@ -4,6 +4,7 @@
 //! mixed, partials stay open over rotations; a rotation never cuts a line in two.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ringtail_io::Clock;
@@ -27,6 +28,21 @@ pub(super) enum Rotation {
     Numbered { compress: bool },
     /// Copied to `.1`, then truncated.
     CopyTruncate,
+    /// Deleted; the writer opens the new file at once, as dockerd does where it is to keep one file.
+    Recreate,
+}
+
+/// Records of a container, per stream: from the first to before the second.
+pub(super) type Numbers = [Range<u64>; Stream::ALL.len()];
+
+/// What is in no file with a name any more.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) records: Numbers,
+    /// Of the whole file: a copy of its beginning need not be taken for one.
+    pub(super) bytes: u64,
+    /// Who has this file open may read it still.
+    pub(super) ino: Option<u64>,
 }
 
 /// A file that was rotated away.
@@ -41,7 +57,15 @@ struct Rotated {
 /// A line that is still to be written, and the record that it ends.
 struct Line {
     bytes: Vec<u8>,
-    ends: Option<Stream>,
+    stream: Stream,
+    ends: bool,
+}
+
+/// What was written before: the first number per stream that is not, and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begin {
+    records: [u64; Stream::ALL.len()],
+    bytes: u64,
 }
 
 /// See the module's description.
@@ -57,8 +81,12 @@ pub(super) struct Container {
     lines: VecDeque<Line>,
     /// Bytes of the first of `lines` that are written.
     begun: usize,
-    /// Copied, and not truncated yet.
-    truncates: bool,
+    /// Copied, and not truncated yet: what was in it then.
+    copied: Option<Begin>,
+    /// Where the file that is written to begins.
+    begin: Begin,
+    /// What went, and nobody was told of yet.
+    gone: Vec<Gone>,
     /// Oldest first.
     rotated: Vec<Rotated>,
     /// The time in the name of the last one, in seconds.
@@ -79,10 +107,12 @@ impl Container {
         let numbered = Rotation::Numbered { compress: pick(world, 2) == 0 };
         let rotation = match kind {
             Kind::Cri => Rotation::Kubelet,
-            Kind::Docker => numbered,
+            Kind::Docker => [numbered, numbered, Rotation::Recreate][pick(world, 3)],
             // How old a short copy is, only the clock tells: where that jumps, it is read twice, or counts as lost.
             Kind::Raw if is_jumpy => numbered,
-            Kind::Raw => [Rotation::CopyTruncate, numbered, Rotation::Kubelet][pick(world, 3)],
+            Kind::Raw => {
+                [Rotation::CopyTruncate, numbered, Rotation::Kubelet, Rotation::Recreate][pick(world, 4)]
+            }
         };
         let path = PathBuf::from(match kind {
             Kind::Cri => format!("/var/log/pods/shop_web-{number}_8f1c/app/0.log"),
@@ -102,7 +132,9 @@ impl Container {
             reopens: false,
             lines: VecDeque::new(),
             begun: 0,
-            truncates: false,
+            copied: None,
+            begin: Begin::default(),
+            gone: Vec::new(),
             rotated: Vec::new(),
             stamped_at: 0,
             next: [0; 3],
@@ -129,8 +161,7 @@ impl Container {
         if self.lines.is_empty() {
             self.compose(1);
         }
-        let line = self.finish_line();
-        self.writer.append(line).expect("no fault hits a writer");
+        self.end_line();
     }
 
     /// The streams that it writes.
@@ -173,12 +204,16 @@ impl Container {
         self.reopen();
     }
 
+    /// Writes the rest of the first line.
+    fn end_line(&mut self) {
+        let line = self.finish_line();
+        self.writer.append(line).expect("no fault hits a writer");
+    }
+
     /// The rest of the first line.
     fn finish_line(&mut self) -> Vec<u8> {
         let Some(mut line) = self.lines.pop_front() else { return Vec::new() };
-        if let Some(stream) = line.ends {
-            self.written[stream.index()] += 1;
-        }
+        self.written[line.stream.index()] += u64::from(line.ends);
         self.bytes += line.bytes.len() as u64;
         line.bytes.drain(..std::mem::take(&mut self.begun));
         line.bytes
@@ -218,7 +253,7 @@ impl Container {
             rest = back;
             let is_last = part == parts;
             let bytes = self.line(stream, front, is_last).into_bytes();
-            lines.push(Line { bytes, ends: is_last.then_some(stream) });
+            lines.push(Line { bytes, stream, ends: is_last });
         }
         lines
     }
@@ -240,12 +275,11 @@ impl Container {
 
     /// Rotates, or ends a rotation that was begun.
     pub(super) fn rotate(&mut self) {
-        if self.truncates {
+        if self.copied.is_some() {
             return self.truncate();
         }
         if self.begun > 0 {
-            let line = self.finish_line();
-            self.writer.append(line).expect("no fault hits a writer");
+            self.end_line();
         }
         if self.reopens {
             return self.reopen();
@@ -263,22 +297,75 @@ impl Container {
                 let copy = with_suffix(&self.path, ".1");
                 self.world.copy(&self.path, &copy).expect("it is there");
                 self.rotated.push(Rotated { path: copy, gz: false, end: self.next });
-                self.truncates = true;
+                self.copied = Some(self.here());
             }
+            Rotation::Recreate => self.recreate(),
         }
     }
 
-    /// Ends a rotation that copied the log.
+    /// Ends a rotation that copied the log. What is written at the last moment is in no file then, and nobody has seen it.
     pub(super) fn truncate(&mut self) {
-        if std::mem::take(&mut self.truncates) {
-            self.writer.truncate(0).expect("it is open");
-            self.begin();
+        let Some(copied) = self.copied.take() else { return };
+        for _ in 0..pick(&self.world, 8).saturating_sub(4) {
+            if self.lines.is_empty() {
+                self.compose(1);
+            }
+            self.end_line();
         }
+        self.cut(copied);
+    }
+
+    /// Empties the log, and nobody has copied it.
+    pub(super) fn empty(&mut self) {
+        if self.rotation == Rotation::CopyTruncate && self.copied.is_none() {
+            self.end_line();
+            self.cut(self.begin);
+        }
+    }
+
+    /// Truncates the log, which loses what was written to it from `from` on.
+    fn cut(&mut self, from: Begin) {
+        self.writer.truncate(0).expect("it is open");
+        self.lose(from, None);
+        self.begin();
+    }
+
+    /// Deletes the log and begins a new one. No record is in both: whoever sees only the second could not tell its part from
+    /// a record.
+    fn recreate(&mut self) {
+        while !self.lines.is_empty() {
+            self.end_line();
+        }
+        let ino = self.writer.stat().expect("it is open").ino;
+        self.world.unlink(&self.path).expect("it is there");
+        self.lose(self.begin, Some(ino));
+        self.writer = self.world.writer(&self.path).expect("a new file");
+    }
+
+    /// What was written from `from` on has gone; a file begins here.
+    fn lose(&mut self, from: Begin, ino: Option<u64>) {
+        let here = self.here();
+        let records = std::array::from_fn(|stream| from.records[stream]..here.records[stream]);
+        if here.bytes > from.bytes {
+            let gone = Gone { records, bytes: here.bytes - self.begin.bytes, ino };
+            self.world.note(format_args!("container {} loses {gone:?}", self.number));
+            self.gone.push(gone);
+        }
+        self.begin = here;
+    }
+
+    fn here(&self) -> Begin {
+        Begin { records: self.written, bytes: self.bytes }
+    }
+
+    /// What has gone since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Vec<Gone> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Renames the log away and back, as kubelet does when the runtime does not reopen it.
     pub(super) fn rename_back(&mut self) {
-        if self.reopens || self.truncates {
+        if self.reopens || self.copied.is_some() {
             return;
         }
         let away = with_suffix(&self.path, ".20260101-000000");
@@ -291,7 +378,7 @@ impl Container {
 
     /// Deletes the oldest rotated file, if `may` says so of what is in it.
     pub(super) fn delete_oldest(&mut self, may: impl FnOnce([u64; Stream::ALL.len()]) -> bool) {
-        if self.reopens || self.truncates {
+        if self.reopens || self.copied.is_some() {
             return;
         }
         if self.rotated.first().is_some_and(|oldest| may(oldest.end)) {

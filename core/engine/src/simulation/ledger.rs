@@ -9,9 +9,12 @@
 //! what they had unsent beside it was taken back with it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use ringtail_record::Stream;
+
+use super::container::{Numbers, text};
 
 /// Answers older than this are in the checkpoint.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -23,6 +26,8 @@ pub(super) type AccountId = (usize, usize, Stream);
 #[derive(Debug)]
 pub(super) struct Ledger {
     accounts: BTreeMap<AccountId, Account>,
+    /// What need not come any more, of a container's stream.
+    gone: BTreeMap<(usize, Stream), Vec<Range<u64>>>,
     answers_in_order: bool,
     checkpoint_works: bool,
 }
@@ -62,11 +67,12 @@ impl Ledger {
     pub(super) fn new(answers_in_order: bool, checkpoint_works: bool) -> Self {
         // Behind a gap no answer is kept.
         let checkpoint_works = checkpoint_works && answers_in_order;
-        Ledger { accounts: BTreeMap::new(), answers_in_order, checkpoint_works }
+        Ledger { accounts: BTreeMap::new(), gone: BTreeMap::new(), answers_in_order, checkpoint_works }
     }
 
     /// Record `number` came; says what is wrong with that.
     pub(super) fn deliver(&mut self, id: AccountId, number: u64) -> Result<(), String> {
+        let gone = self.gone.get(&(id.1, id.2)).map_or(&[][..], Vec::as_slice);
         let account = self.accounts.entry(id).or_default();
         let again = account.again.take();
         match account.next {
@@ -74,9 +80,11 @@ impl Ledger {
                 Some(again) if number >= again.from => account.go_back(number, again.last),
                 _ => return Err(format!("{id:?}: {number} again or late, after {}", next - 1)),
             },
+            // What has gone needs no answer.
+            Some(next) if passes(gone, next) >= number => account.early.extend(next..number),
             Some(next) if number > next => return Err(format!("{id:?}: {number} came, {next} did not")),
             Some(_) => {}
-            None if number > account.delivered => {
+            None if number > passes(gone, account.delivered) => {
                 return Err(format!("{id:?}: went on at {number}, {} never came", account.delivered));
             }
             None if number < account.from => {
@@ -155,9 +163,28 @@ impl Ledger {
         }
     }
 
-    /// The first record of `id` that was not delivered.
+    /// Records of a container need not come any more, if they have not yet.
+    pub(super) fn lose(&mut self, container: usize, records: Numbers) {
+        for (stream, records) in Stream::ALL.into_iter().zip(records) {
+            let gone = self.gone.entry((container, stream)).or_default();
+            gone.push(records);
+            gone.sort_by_key(|records| records.start);
+        }
+    }
+
+    /// Whether `part` begins a record of `stream` that has gone.
+    pub(super) fn has_torn(&self, stream: Stream, part: &str) -> bool {
+        let gone = self.gone.iter().filter(|((_, of), _)| *of == stream);
+        let mut records = gone.flat_map(|((container, _), ranges)| {
+            ranges.iter().cloned().flatten().map(move |number| text(*container, stream, number))
+        });
+        records.any(|text| text.starts_with(part))
+    }
+
+    /// The first record of `id` that was not delivered and is not gone.
     pub(super) fn delivered(&self, id: AccountId) -> u64 {
-        self.accounts.get(&id).map_or(0, |account| account.delivered)
+        let gone = self.gone.get(&(id.1, id.2)).map_or(&[][..], Vec::as_slice);
+        passes(gone, self.accounts.get(&id).map_or(0, |account| account.delivered))
     }
 
     /// The first record of `id` that is not in the checkpoint for certain.
@@ -184,4 +211,9 @@ impl Account {
         self.early.clear();
         self.moved.clear();
     }
+}
+
+/// The first record from `next` on that is not gone. Ranges are in the order of their records.
+fn passes(gone: &[Range<u64>], next: u64) -> u64 {
+    gone.iter().fold(next, |next, range| if range.contains(&next) { range.end } else { next })
 }

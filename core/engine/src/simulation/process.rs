@@ -201,6 +201,13 @@ impl Process {
         text
     }
 
+    /// Whether a shard has the file with this inode number open: then it reads that to its end.
+    pub(super) fn holds(&self, ino: u64) -> bool {
+        let followed = self.shards.iter().flat_map(|shard| shard.lineages.values());
+        let mut open = followed.flat_map(|followed| followed.lineage.open_files());
+        open.any(|(_, file)| file.stat().is_ok_and(|stat| stat.ino == ino))
+    }
+
     /// Whether all shards say that nothing is left to do.
     pub(super) fn is_idle(&self) -> bool {
         self.activity.is_idle()
