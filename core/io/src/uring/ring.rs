@@ -1,12 +1,16 @@
-//! The ring itself: setting it up as well as the kernel can, and entering it with a timeout.
+//! The ring itself: setting it up as well as the kernel can, restricted to what is used of it, and entering it with a timeout.
+//!
+//! No seccomp profile sees what is asked for inside a ring. So the ring itself refuses (since Linux 5.10) all but the
+//! operations of [`USED`], every flag of an entry and every further registration.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use io_uring::register::{Probe, Restriction};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
+use io_uring::{Builder, IoUring, cqueue, opcode, squeue};
 use rustix::io::Errno;
 
 use super::refusal::Refusal;
@@ -24,16 +28,19 @@ const TIMER: u64 = u64::MAX - 1;
 struct Mode {
     name: &'static str,
     set: fn(&mut Builder),
+    /// Whether the ring refuses what is not used of it.
+    restricted: bool,
 }
 
 /// The best first: a kernel that does not know the flags answers EINVAL.
-const MODES: [Mode; 3] = [
+const MODES: [Mode; 4] = [
     Mode {
         // Linux 6.1: completions are handled when the shard waits, not by interrupting it.
         name: "single issuer, deferred task running",
         set: |builder| {
             builder.setup_single_issuer().setup_coop_taskrun().setup_defer_taskrun().setup_taskrun_flag();
         },
+        restricted: true,
     },
     Mode {
         // Linux 5.19.
@@ -41,12 +48,15 @@ const MODES: [Mode; 3] = [
         set: |builder| {
             builder.setup_coop_taskrun().setup_taskrun_flag();
         },
+        restricted: true,
     },
-    Mode { name: "plain", set: |_| {} },
+    // Linux 5.10.
+    Mode { name: "plain", set: |_| {}, restricted: true },
+    Mode { name: "plain, unrestricted", set: |_| {}, restricted: false },
 ];
 
-/// Operations that the backend cannot do without: Linux 5.6 has all of them.
-const NEEDED: [(&str, u8); 5] = [
+/// The operations that are used, none of which the backend can do without: Linux 5.6 has all of them.
+const USED: [(&str, u8); 5] = [
     ("READ", opcode::Read::CODE),
     ("POLL_ADD", opcode::PollAdd::CODE),
     ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
@@ -58,6 +68,8 @@ const NEEDED: [(&str, u8); 5] = [
 pub(super) struct Ring {
     ring: IoUring,
     mode: &'static str,
+    /// The operations that the kernel knows.
+    known: Probe,
     /// Whether entering takes a timeout (Linux 5.11); else a timeout operation ends the wait.
     timed_enter: bool,
     /// Timeout operations in the kernel.
@@ -68,12 +80,16 @@ impl Ring {
     pub(super) fn new() -> Result<Self, Refusal> {
         let (mode, ring) = set_up()?;
         let timed_enter = ring.params().is_feature_ext_arg();
-        let ring = Ring { ring, mode, timed_enter, timers: 0 };
-        let missing: Vec<_> = NEEDED.into_iter().filter(|(_, code)| !ring.offers(*code)).collect();
-        match missing.first() {
-            None => Ok(ring),
-            Some((name, _)) => Err(Refusal::lacks(name)),
+        let mut known = Probe::new();
+        // Kernels before 5.6 cannot tell, and lack READ.
+        let tells = ring.submitter().register_probe(&mut known).is_ok();
+        if let Some((name, _)) = USED.iter().find(|(_, code)| !tells || !known.is_supported(*code)) {
+            return Err(Refusal::lacks(name));
         }
+        if mode.restricted {
+            restrict(&ring).map_err(Refusal::of)?;
+        }
+        Ok(Ring { ring, mode: mode.name, known, timed_enter, timers: 0 })
     }
 
     /// How it was set up.
@@ -92,10 +108,9 @@ impl Ring {
         self
     }
 
-    /// Whether the kernel knows an operation. Kernels before 5.6 cannot tell, and lack READ.
+    /// Whether the kernel knows an operation. This ring refuses it nevertheless if it is not one of [`USED`].
     pub(super) fn offers(&self, code: u8) -> bool {
-        let mut probe = Probe::new();
-        self.ring.submitter().register_probe(&mut probe).is_ok() && probe.is_supported(code)
+        self.known.is_supported(code)
     }
 
     /// Queues a poll for input; one completion with `mark`.
@@ -212,16 +227,92 @@ impl Ring {
     }
 }
 
-fn set_up() -> Result<(&'static str, IoUring), Refusal> {
+/// A ring; a restricted one is disabled until [`restrict`] was there.
+fn set_up() -> Result<(&'static Mode, IoUring), Refusal> {
     let mut refused = None;
-    for Mode { name, set } in MODES {
+    for mode in &MODES {
         let mut builder = IoUring::builder();
-        set(&mut builder);
+        (mode.set)(&mut builder);
+        if mode.restricted {
+            builder.setup_r_disabled();
+        }
         match builder.build(ENTRIES) {
-            Ok(ring) => return Ok((name, ring)),
+            Ok(ring) => return Ok((mode, ring)),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => refused = Some(error),
             Err(error) => return Err(Refusal::of(error)),
         }
     }
     Err(Refusal::of(refused.unwrap_or_else(io::Error::last_os_error)))
+}
+
+/// Has the ring refuse all that is not used of it, for good, and enables it for the calling thread.
+fn restrict(ring: &IoUring) -> io::Result<()> {
+    ring.submitter().register_restrictions(&mut USED.map(|(_, code)| Restriction::sqe_op(code)))?;
+    ring.submitter().register_enable_rings()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    /// What the kernel answers to one entry.
+    fn answer(ring: &mut Ring, entry: squeue::Entry) -> Option<Errno> {
+        // SAFETY: the caller's memory lives until the completion has been seen, in this function.
+        unsafe { ring.push(&entry.user_data(7)) };
+        loop {
+            ring.enter(Some(Duration::from_secs(1))).expect("entered");
+            if let Some((7, result)) = ring.completion() {
+                return (result < 0).then(|| Errno::from_raw_os_error(-result));
+            }
+        }
+    }
+
+    /// The kernel knows all of them (Linux 5.15), a ring without restrictions does them, ours refuses them.
+    #[test]
+    fn the_ring_refuses_what_is_not_used_of_it() {
+        let mut ring = match Ring::new() {
+            Ok(ring) => ring,
+            Err(refusal) => {
+                assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "not run: {refusal}");
+                return eprintln!("not run: {refusal}");
+            }
+        };
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).expect("no NUL");
+        let (old, new, made) = (name("old"), name("new"), name("made"));
+        std::fs::write(dir.path().join("old"), b"bytes").expect("written");
+        let file =
+            std::fs::File::options().read(true).write(true).open(dir.path().join("old")).expect("opened");
+        let (fd, cwd) = (Fd(file.as_fd().as_raw_fd()), Fd(libc::AT_FDCWD));
+        let (text, mut buf) = (*b"BYTES", [0_u8; 5]);
+        let entries = || {
+            [
+                ("WRITE", opcode::Write::new(fd, text.as_ptr(), 5).build()),
+                ("OPENAT", opcode::OpenAt::new(cwd, made.as_ptr()).flags(libc::O_CREAT).mode(0o600).build()),
+                ("LINKAT", opcode::LinkAt::new(cwd, old.as_ptr(), cwd, new.as_ptr()).build()),
+                ("SYMLINKAT", opcode::SymlinkAt::new(cwd, old.as_ptr(), made.as_ptr()).build()),
+                ("RENAMEAT", opcode::RenameAt::new(cwd, old.as_ptr(), cwd, new.as_ptr()).build()),
+                ("UNLINKAT", opcode::UnlinkAt::new(cwd, old.as_ptr()).build()),
+                ("SOCKET", opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build()),
+                ("NOP", opcode::Nop::new().build()),
+            ]
+        };
+        for (name, entry) in entries() {
+            assert_eq!(answer(&mut ring, entry), Some(Errno::ACCESS), "{name}");
+        }
+        // What is used, with a flag that is not.
+        let read = opcode::Read::new(fd, buf.as_mut_ptr(), 5).build();
+        assert_eq!(answer(&mut ring, read.clone().flags(squeue::Flags::IO_LINK)), Some(Errno::ACCESS));
+        assert!(ring.ring.submitter().register_files(&[fd.0]).is_err(), "a registration");
+        assert_eq!(answer(&mut ring, read), None);
+        assert_eq!(&buf, b"bytes");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 1);
+        let free = IoUring::new(8).expect("another ring");
+        let mut free = Ring { ring: free, mode: "free", ..Ring::new().unwrap_or_else(|why| panic!("{why}")) };
+        assert_eq!(answer(&mut free, entries()[2].1.clone()), None, "without restrictions a link is made");
+    }
 }
