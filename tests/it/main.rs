@@ -28,6 +28,8 @@ mod peers;
 mod restart;
 mod rights;
 mod rotation;
+mod seccomp;
+mod secrets;
 mod short;
 mod state;
 mod torture;

@@ -76,9 +76,14 @@ impl<'n> Fields<'n> {
                 Some((_, remedy)) => format!("not yet in this version; {remedy}"),
                 None => format!("unknown key; {}", suggestion(name, &self.known)),
             };
-            reader.error_at(place, &join(&self.path, name), message);
+            reader.error_at(place, &join(&self.path, first_word(name)), message);
         }
     }
+}
+
+/// What a key that nobody knows is called in messages: with a forgotten colon it is the whole line, with the secret in it.
+fn first_word(key: &str) -> &str {
+    key.split_whitespace().next().unwrap_or(key)
 }
 
 impl<'a> Reader<'a> {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::backoff::{Backoff, retry_after};
 use crate::config::{OutputConfig, Secret, StartError};
+use crate::hidden::Hidden;
 use crate::output::{Done, Queue, Service};
 use crate::payload::{Message, Payload};
 use crate::stats::Stats;
@@ -52,7 +53,7 @@ pub(crate) struct Endpoint {
     client: Client,
     url: Url,
     headers: HeaderMap,
-    secrets: Vec<Secret>,
+    hidden: Hidden,
 }
 
 impl Endpoint {
@@ -77,8 +78,8 @@ impl Endpoint {
             .pool_max_idle_per_host(usize::try_from(config.concurrency).unwrap_or(usize::MAX))
             .build()
             .map_err(|error| tls_error(chain(&error)))?;
-        let secrets = headers.iter().map(|(_, value)| value.clone()).collect();
-        Ok(Endpoint { client, url, headers: headers_sent, secrets })
+        let hidden = Hidden::new(&url, headers);
+        Ok(Endpoint { client, url, headers: headers_sent, hidden })
     }
 
     /// One attempt.
@@ -94,17 +95,9 @@ impl Endpoint {
         }
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = after.and_then(|value| retry_after(value, SystemTime::now()));
-        let why = format!("{status}: {}", self.shown(read_start(response, ANSWER_SHOWN_BYTES).await));
+        let start = read_start(response, ANSWER_SHOWN_BYTES + self.hidden.longest()).await;
+        let why = format!("{status}: {}", self.hidden.shown(&start, ANSWER_SHOWN_BYTES));
         if is_refusal(status) { Answer::Refused { why } } else { Answer::Later { why, after } }
-    }
-
-    /// The start of an answer as it may be logged: one line, and without the secrets that it may repeat.
-    fn shown(&self, body: Vec<u8>) -> String {
-        let mut text = String::from_utf8_lossy(&body).into_owned();
-        for secret in self.secrets.iter().filter(|secret| !secret.expose().is_empty()) {
-            text = text.replace(secret.expose(), "***");
-        }
-        text.escape_debug().to_string()
     }
 }
 
@@ -204,7 +197,8 @@ fn parse_url(config: &OutputConfig, url: &str) -> Result<Url, StartError> {
     let url = Url::parse(url).map_err(|reason| error(reason.to_string()))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        other => Err(error(format!("{other}:// is not supported, write http:// or https://"))),
+        // What stands there instead is not repeated: in `user:password@host` it is the user.
+        _ => Err(error("it begins with neither http:// nor https://".to_owned())),
     }
 }
 

@@ -25,6 +25,7 @@ mod payload;
 
 mod backoff;
 mod file;
+mod hidden;
 mod http;
 mod rotate;
 mod stdout;

@@ -9,9 +9,11 @@ pub(crate) mod faults;
 pub(crate) mod fuse;
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod profile;
 pub(crate) mod program;
 pub(crate) mod records;
 pub(crate) mod scene;
+pub(crate) mod tls;
 pub(crate) mod tmpfs;
 
 use std::io::Write;

@@ -228,7 +228,8 @@ fn check_url(text: &str) -> Result<(), String> {
     let url = Url::parse(text).map_err(|why| format!("is not a URL: {why}"))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(()),
-        scheme => Err(format!("`{scheme}` is not http or https")),
+        // Not repeated: in `user:password@host` it is the user.
+        _ => Err("begins with neither `http://` nor `https://`".into()),
     }
 }
 
@@ -236,10 +237,16 @@ fn headers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, Secret)> 
     let Some(mut fields) = reader.fields(field, "`Authorization: Bearer ${TOKEN}`") else {
         return Vec::new();
     };
-    let mut headers = Vec::new();
+    let (mut headers, headers_path) = (Vec::new(), field.path.clone());
     for (name, place, field) in fields.take_all() {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            reader.error_at(place, &field.path, "is not a legal header name; use letters, digits and `-`");
+            // The name is not repeated: with a forgotten colon it is the whole line, the value too.
+            reader.error_at(
+                place,
+                &headers_path,
+                "a header's name is not legal; use letters, digits and `-`, and a colon before the value",
+            );
+            continue;
         }
         let Some(value) = reader.secret(&field) else { continue };
         match HeaderValue::from_str(&value) {
