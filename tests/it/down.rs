@@ -39,13 +39,13 @@ fn killed_again_and_again_while_the_backend_is_down(io: Io) {
     let sink = failing(&down);
     let mut log = Log::create(scene.logs().join("0.log"));
     let config = scene.config().path(log.path()).http("main", &sink.url(), "");
-    for round in 0..4 {
+    for round in 0..3 {
         log.print(2000);
         let requests = sink.requests();
         let agent = scene.start(&config);
         until("a delivery is tried", PATIENCE, || sink.requests() > requests);
         log.print(500);
-        if round == 2 {
+        if round == 1 {
             log.rotate("20260102-030405");
             log.print(500);
         }
@@ -59,7 +59,7 @@ fn killed_again_and_again_while_the_backend_is_down(io: Io) {
     agent.stop();
 }
 
-/// Four times what memory holds is written at once and renamed, and none of it could be sent before.
+/// Twice what memory holds is written at once and renamed, and none of it could be sent before.
 fn a_burst_and_a_rename_while_the_backend_is_down_and_memory_is_small(io: Io) {
     let (scene, down) = (Scene::new(io), Arc::new(AtomicBool::new(true)));
     let sink = failing(&down);
@@ -69,14 +69,14 @@ fn a_burst_and_a_rename_while_the_backend_is_down_and_memory_is_small(io: Io) {
     let mut agent = scene.start(&config.http("main", &sink.url(), "compression: none,"));
     log.print(10);
     until("a delivery is tried", PATIENCE, || sink.requests() > 0);
-    log.print(100_000);
+    log.print(60_000);
     log.rotate("20260102-030405");
-    log.print(100_000);
+    log.print(60_000);
     log.rotate("20260102-030415");
     log.print(10);
     let bytes = |path: &str| fs::metadata(scene.logs().join(path)).expect("a log").len();
     let all = bytes("0.log.20260102-030405") + bytes("0.log.20260102-030415");
-    assert!(all > 60_000_000, "{all}");
+    assert!(all > 32_000_000, "{all}");
     down.store(false, Relaxed);
     require_exact(&sink, &log.written());
     agent.must_live();
@@ -107,7 +107,8 @@ fn a_dead_backend_is_seen_in_figures_log_and_doctor(io: Io) {
     assert!(said.lines().any(is_told), "{said}");
     assert!(said.lines().count() < 50, "it does not flood: {said}");
     assert_eq!(get(admin, "/healthz").map(|(status, _)| status), Some(200));
-    agent.stop();
+    // A stop would try for its fifteen seconds.
+    agent.kill();
 
     let mut doctor = Command::new(program::path());
     doctor.args(["doctor", "--config"]).arg(scene.path("ringtail.yaml")).env("RINGTAIL_IO", io.name());

@@ -22,20 +22,20 @@ crate::support::on_both_backends! {
     a_live_log_beside_a_backlog_of_rotated_files_does_not_wait_for_it;
 }
 
-/// `memory: 16MiB`, and what is delivered before this test looks, on a machine so busy that it does not for a second. The hot
-/// log has much more.
-const AT_MOST: u64 = (16 + 10) << 20;
+/// `memory: 16MiB`. The hot log has twice as much. A fifth of this comes in between, and what the backend takes before this
+/// test looks, on a busy machine.
+const AT_MOST: u64 = 16 << 20;
 
-/// What the backend takes in a second while the test looks: a request of 1 MiB every 100 ms.
-const TAKES: Duration = Duration::from_millis(100);
+/// What the backend takes while the test looks: a request of 1 MiB in this time.
+const TAKES: Duration = Duration::from_millis(150);
 
 const QUIET: usize = 50;
 
-/// A writer at full speed whose log has 40 MB that are not read yet.
+/// A writer at full speed whose log has 30 MB that are not read yet.
 fn quiet_logs_beside_a_hot_one_do_not_wait_for_it(io: Io) {
     let scene = Scene::new(io);
     let mut hot = Log::create(scene.logs().join("hot.log"));
-    hot.print(130_000);
+    hot.print(100_000);
     run(&scene, hot, QUIET);
 }
 
@@ -44,7 +44,7 @@ fn a_live_log_beside_a_backlog_of_rotated_files_does_not_wait_for_it(io: Io) {
     let scene = Scene::new(io);
     let mut hot = Log::create(scene.logs().join("hot.log"));
     for second in 0..300 {
-        hot.print(433);
+        hot.print(333);
         hot.rotate(&format!("20260102-03{:02}{:02}", second / 60, second % 60));
     }
     run(&scene, hot, 1);
@@ -64,7 +64,7 @@ fn run(scene: &Scene, hot: Log, quiet: usize) {
     let config = scene.config().top("memory: 16MiB").top("threads: 1").path(&scene.logs().join("*.log"));
     let config = config.from("max_line: 64KiB").from("max_record: 256KiB");
     let mut agent = scene.start(&config.http("main", &sink.url(), "concurrency: 1, compression: none,"));
-    until("the backlog is being delivered", PATIENCE, || sink.message_bytes() > 4 << 20);
+    until("the backlog is being delivered", PATIENCE, || sink.message_bytes() > 2 << 20);
 
     let stop = Arc::new(AtomicBool::new(false));
     let (hot_written, over) = (hot.written(), Arc::clone(&stop));
