@@ -22,6 +22,7 @@ crate::support::on_both_backends! {
     a_link_out_of_a_directory_of_logs_is_refused;
     a_component_swapped_while_the_agent_scans_leads_nowhere;
     a_name_that_is_a_log_and_everything_else_in_turn_leads_nowhere;
+    what_root_mounts_among_the_logs_is_read_and_its_going_away_stops_nothing;
 }
 
 fn collect(io: Io, args: &[&Path]) -> Output {
@@ -330,4 +331,35 @@ fn a_name_that_is_a_log_and_everything_else_in_turn_leads_nowhere(io: Io) {
         let message = record["message"].as_str().expect("text");
         assert!(message == "mine" || message == "the end", "{record}");
     }
+}
+
+/// A mount is no link: only root makes one on the node.
+fn what_root_mounts_among_the_logs_is_read_and_its_going_away_stops_nothing(io: Io) {
+    use rustix::mount::{UnmountFlags, mount_bind, unmount};
+    /// Taken away when dropped.
+    struct Bound(std::path::PathBuf);
+    impl Drop for Bound {
+        fn drop(&mut self) {
+            if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
+                eprintln!("{} stays mounted: {error}", self.0.display());
+            }
+        }
+    }
+    let scene = Scene::new(io);
+    let (volume, out) = (scene.path("volume"), scene.path("out.ndjson"));
+    [volume.join("sub"), scene.path("other")]
+        .iter()
+        .for_each(|dir| fs::create_dir_all(dir).expect("directories"));
+    fs::write(scene.path("other/x.log"), "mounted\n").expect("written");
+    fs::write(volume.join("sub/y.log"), "beneath\n").expect("written");
+    if let Err(error) = mount_bind(scene.path("other"), volume.join("sub")) {
+        return crate::support::not_run("a mount among the logs", &error.to_string());
+    }
+    let bound = Bound(volume.join("sub"));
+    let agent = scene.start(&scene.config().path(&volume.join("*/*.log")).file("main", &out));
+    until("what is mounted is read", PATIENCE, || delivered(&out).contains("mounted"));
+    assert!(!delivered(&out).contains("beneath"));
+    drop(bound);
+    until("what lay beneath is read", PATIENCE, || delivered(&out).contains("beneath"));
+    agent.stop();
 }
