@@ -1,8 +1,8 @@
 //! A source's attributes as they stand in a line, rendered once per source and not per record.
 //!
 //! Sources are told apart by their address. An entry keeps the allocation (not the source's contents) alive by a
-//! weak reference, so that no other source can come to the same address while the entry exists. Limit: once
-//! [`KEPT_BYTES`] are rendered, all is forgotten before the next batch.
+//! weak reference, so that no other source can come to the same address while the entry exists. Limits: once
+//! [`KEPT_BYTES`] are rendered, of [`KEPT_SOURCES`], all is forgotten before the next batch.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,6 +15,9 @@ use crate::selection::Selection;
 
 /// Rendered bytes kept from one batch to the next.
 const KEPT_BYTES: usize = 1 << 20;
+
+/// Sources kept from one batch to the next: where few attributes go out, their text says little of what they take.
+const KEPT_SOURCES: usize = 4096;
 
 /// Names that a record's own fields have; an attribute of such a name would make the line ambiguous and stays out.
 const OWN_NAMES: [&str; 4] = ["time", "stream", "message", "log.flags"];
@@ -35,7 +38,7 @@ impl LineEnds {
 
     /// Makes ready for a batch with these sources.
     pub(crate) fn prepare(&mut self, sources: &[Arc<Source>]) {
-        if self.text.len() > KEPT_BYTES {
+        if self.text.len() > KEPT_BYTES || self.known.len() > KEPT_SOURCES {
             self.text.clear();
             self.known.clear();
             self.text.shrink_to(KEPT_BYTES);
@@ -134,5 +137,16 @@ mod tests {
             assert!(ends.get(0).len() > 10_000);
             assert!(ends.text.capacity() < 4 * KEPT_BYTES && ends.known.len() < 200);
         }
+    }
+
+    /// Pods come and go on a node whose output wants no attributes: what is rendered of each is three bytes.
+    #[test]
+    fn many_sources_without_attributes_do_not_grow_what_is_kept() {
+        let mut ends = LineEnds::new(Selection::parse::<&str>([]).expect("no patterns"));
+        for round in 0..3 * KEPT_SOURCES {
+            ends.prepare(&[source(&format!("/{round}"))]);
+            assert!(ends.known.len() <= KEPT_SOURCES + 1);
+        }
+        assert!(ends.known.capacity() < 4 * KEPT_SOURCES);
     }
 }
