@@ -451,11 +451,12 @@ fn look_at(
     refresh(tracked, dirs, look);
 }
 
-/// Which of several paths to a file is shown: the smallest of these. What tells the pod, bases before rotated files, and
-/// kubelet's usual place before others. Then a link before what it leads to, since it was made to say more; but what tells the
-/// pod without being a link is not made by a container that wants its neighbour's records to bear another name.
-fn rank<'a>(path: &'a Path, found: &Match) -> (bool, bool, bool, bool, &'a Path) {
+/// Which of several paths to a file is shown: the smallest of these. Last a link that strays, which a container may have made that
+/// wants its neighbour's records to bear another name. What tells the pod, bases before rotated files, and kubelet's usual
+/// place before others. Then a link before what it leads to, since it was made to say more; but not before what tells the pod
+/// without being a link.
+fn rank<'a>(path: &'a Path, found: &Match) -> (bool, bool, bool, bool, bool, &'a Path) {
     let rotated = path.file_name().is_some_and(|name| sibling(bytes(name)).is_some());
     let (tells_pod, is_link) = (is_pod_log(path), *path != *found.real);
-    (!tells_pod, rotated, !path.starts_with(PODS), is_link == tells_pod, path)
+    (found.strays, !tells_pod, rotated, !path.starts_with(PODS), is_link == tells_pod, path)
 }

@@ -65,6 +65,8 @@ pub(crate) struct Match {
     pub(crate) specs: Vec<usize>,
     /// The path without symlinks.
     pub(crate) real: Arc<Path>,
+    /// A link out of its directory that somebody else than kubelet made: the file may be anybody's.
+    pub(crate) strays: bool,
     /// Where the path is a symlink itself: what it led to.
     link: Option<(u64, u64)>,
 }
@@ -322,19 +324,16 @@ impl Walk {
             (Some(_), Some(known)) => known.real.clone(),
             (Some(_), None) => dirs.fs.canonical(path)?.into(),
         };
-        let mut specs: Vec<usize> =
+        let wanted: Vec<usize> =
             specs.into_iter().filter(|spec| !self.excludes(*spec, path, &real)).collect();
-        if !real.starts_with(&node.real) {
-            let asked = specs.len();
-            specs.retain(|spec| self.may_lead_to(*spec, path, node, &real));
-            if specs.len() < asked {
-                self.refuse(path, &real);
-            }
+        let (specs, strays) = self.followed(&wanted, path, node, &real);
+        if specs.len() < wanted.len() {
+            self.refuse(path, &real);
         }
         if specs.is_empty() {
             return Ok(false);
         }
-        let found = Match { specs, real, link };
+        let found = Match { specs, real, strays, link };
         if self.matches.get(path) != Some(&found) {
             if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
                 self.overflow = true;
@@ -370,8 +369,7 @@ impl Walk {
         let Some(before) = self.matches.get(path) else { return };
         let wanted: Vec<usize> =
             before.specs.iter().copied().filter(|spec| !self.excludes(*spec, path, &real)).collect();
-        let may = |spec: &usize| real.starts_with(&dir.real) || self.may_lead_to(*spec, path, dir, &real);
-        let specs: Vec<usize> = wanted.iter().copied().filter(may).collect();
+        let (specs, strays) = self.followed(&wanted, path, dir, &real);
         self.version += u64::from(specs != before.specs || real != before.real);
         self.refused.remove(path);
         if specs.len() < wanted.len() {
@@ -379,7 +377,7 @@ impl Walk {
         }
         match specs.is_empty() {
             true => self.matches.remove(path),
-            false => self.matches.insert(path.clone(), Match { specs, real, link: Some(link) }),
+            false => self.matches.insert(path.clone(), Match { specs, real, strays, link: Some(link) }),
         };
     }
 
@@ -403,9 +401,14 @@ impl Walk {
         places.iter().any(named) || above.is_none_or(|above| real.starts_with(&above.real))
     }
 
-    /// Whether the link at `path`, in the directory `node`, may lead out of that to this file, for this spec.
-    fn may_lead_to(&self, spec: usize, path: &Path, node: &Node, real: &Path) -> bool {
-        self.names(spec, real) || self.is_kubelets(spec, path, node, real)
+    /// The specs for which `path`, in the directory `node`, may lead to this file, and whether it strays.
+    fn followed(&self, specs: &[usize], path: &Path, node: &Node, real: &Path) -> (Vec<usize>, bool) {
+        if real.starts_with(&node.real) {
+            return (specs.to_vec(), false);
+        }
+        let is_kubelets = |spec: &usize| self.is_kubelets(*spec, path, node, real);
+        let may = |spec: &usize| self.names(*spec, real) || is_kubelets(spec);
+        (specs.iter().copied().filter(may).collect(), !specs.iter().any(is_kubelets))
     }
 
     /// Whether a link of kubelet's to a log of its container stands where nobody but root makes links: below a directory that a

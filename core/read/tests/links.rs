@@ -172,6 +172,23 @@ fn a_link_does_not_give_the_log_of_a_pod_another_name() {
     assert_eq!(*listings[0].shown, *log);
 }
 
+/// The same of logs whose own path does not tell the pod.
+#[test]
+fn a_link_does_not_give_any_log_another_name() {
+    let (_dir, root) = world();
+    let [_, docker] = neighbours(&root);
+    let volume = root.join("volumes/b/app.log");
+    write(&volume, "hello\n");
+    link(&docker, &root.join("volumes/a/kube-system_evil_1234/app/0.log"));
+    link(&docker, &root.join("volumes/a/pods/kube-system_evil_1234/app/0.log"));
+    link("../b/app.log", &root.join("volumes/a/app.log"));
+    link("../../b/app.log", &root.join("volumes/a/shop_web_1234/app.log"));
+    let mut follower = follower(&root, &["volumes/**/*.log", "docker/containers/*/*-json.log"]);
+    let mut shown: Vec<_> = follower.look().iter().map(|listing| listing.shown.to_path_buf()).collect();
+    shown.sort();
+    assert_eq!(shown, [docker, volume]);
+}
+
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Another pod's log under kubelet's directory, and another container's under docker's.

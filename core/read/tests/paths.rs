@@ -161,9 +161,10 @@ fn symlinks_lead_to_the_real_file_which_is_read_once() {
 fn the_path_that_tells_the_pod_is_shown_wherever_it_lies() {
     let (_dir, root) = world();
     for (pod, id) in [
-        ("shop_web-0_2f0d1c9e-8f43-4a5f-9a52-7c5e1c1b1a10", "aaa"),
-        ("kube-system_etcd-node-1_0123456789abcdef0123456789abcdef", "bbb"),
+        ("shop_web-0_2f0d1c9e-8f43-4a5f-9a52-7c5e1c1b1a10", "a"),
+        ("kube-system_etcd-node-1_0123456789abcdef0123456789abcdef", "b"),
     ] {
+        let id = id.repeat(64);
         let real = root.join(format!("disk/docker/containers/{id}/{id}-json.log"));
         write(&real, "one\n");
         fs::create_dir_all(root.join(format!("var-log/pods/{pod}/main"))).expect("directories");
