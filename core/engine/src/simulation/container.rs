@@ -1,6 +1,6 @@
 //! A container that logs, and whoever rotates its files: kubelet, dockerd or logrotate.
 //!
-//! Every record has a number in its stream and says so itself, see [`text`]. Lines are written in pieces, streams are
+//! Every record has a number in its stream and says so itself, see [`text`](super::text). Lines are written in pieces, streams are
 //! mixed, partials stay open over rotations; a rotation never cuts a line in two.
 
 use std::collections::VecDeque;
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use ringtail_io::Clock;
 use ringtail_io::sim::{World, Writer};
 use ringtail_record::Stream;
+
+use super::text::{escaped, text};
 
 /// The format of the lines, and with it who writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -438,47 +440,6 @@ impl Container {
             self.compress();
         }
     }
-}
-
-/// The text of a record: tells its container, stream and number; the rest follows from these.
-pub(super) fn text(container: usize, stream: Stream, number: u64) -> String {
-    let mixed = (number * 31 + container as u64 * 7 + stream.index() as u64)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        >> 40;
-    let len = match mixed % 64 {
-        0 => 20_000,
-        1..4 => 2_000,
-        _ => mixed / 64 % 90,
-    };
-    let padding: String = "lorem \"ipsum\" <dolor>\\ s\u{ef}t\tamet, "
-        .chars()
-        .cycle()
-        .take(usize::try_from(len).expect("small"))
-        .collect();
-    format!("{container}/{}/{number}/{padding}.", stream.name())
-}
-
-/// Which record a text is of.
-pub(super) fn parse(text: &str) -> Option<(usize, Stream, u64)> {
-    let mut parts = text.split('/');
-    let container = parts.next()?.parse().ok()?;
-    let name = parts.next()?;
-    let stream = Stream::ALL.into_iter().find(|stream| stream.name() == name)?;
-    Some((container, stream, parts.next()?.parse().ok()?))
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '<' => out.push_str("\\u003c"),
-            char => out.push(char),
-        }
-    }
-    out
 }
 
 /// `20260102-030405`, of seconds since 1970 (after Hinnant's `civil_from_days`).

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use ringtail_record::Stream;
 
-use super::container::{Numbers, text};
+use super::container::Numbers;
+use super::text::text;
 
 /// Answers older than this are in the checkpoint.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ mod container;
 mod ledger;
 mod process;
 mod run;
+mod text;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -12,9 +12,10 @@ use ringtail_read::Start;
 use ringtail_record::{Flags, Lost, Outcome, Stream};
 
 use super::backend::{Answered, Backend, Message};
-use super::container::{Container, Numbers, parse, pick, text};
+use super::container::{Container, Numbers, pick};
 use super::ledger::Ledger;
 use super::process::{Process, Size};
+use super::text::{parse, text};
 use crate::checkpoint::CheckpointError;
 use crate::config::{BatchLimits, Pipeline, PipelineOutput};
 
