@@ -12,10 +12,11 @@ use crate::support::program::Io;
 use crate::support::scene::{Scene, append, good_sink, require_exact};
 
 const FILES: usize = 10_000;
-/// Processor time with all of them idle, in percent of a core. DESIGN asks for 1; the tables of a debug build are ten times as slow.
-const IDLE: f64 = if cfg!(debug_assertions) { 15.0 } else { 1.0 };
-/// What a busy machine has been seen to add to the promised memory, while files wait for their turn.
-const QUEUED: u64 = 20 << 20;
+/// Processor time with all of them idle, in percent of a core. DESIGN asks for 1, and a release build took 0.6 to 0.8; a debug build
+/// takes two to three times as much, and some more while a busy machine lets it catch up.
+const IDLE: f64 = if cfg!(debug_assertions) { 8.0 } else { 1.0 };
+/// By how much more than the promised memory was seen on a busy machine, where more is written than read: not explained.
+const BUSY: u64 = 20 << 20;
 
 crate::support::on_both_backends! {
     ten_thousand_files_arrive_and_go_on;
@@ -46,9 +47,9 @@ fn ten_thousand_files_arrive_and_go_on(io: Io) {
         require_exact(&sink, &written);
         println!("a line more each after {:?}", start.elapsed());
     }
-    require_memory("10,000 files", &mut agent, MANY_FILES + QUEUED);
-    // Positions are written, and buffers given back, a second or two after the last line.
-    std::thread::sleep(Duration::from_secs(2));
+    require_memory("10,000 files", &mut agent, MANY_FILES + BUSY);
+    // Positions are written, and what was learned of the files, in the seconds after the last line.
+    std::thread::sleep(Duration::from_secs(5));
     require_quiet("10,000 idle files", &mut agent, IDLE);
     agent.stop();
     require_exact(&sink, &written);

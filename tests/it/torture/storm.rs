@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ringtail_agent::demo::kubelet;
+use ringtail_agent::demo::{Verdict, kubelet};
 
 use crate::support::all;
 use crate::support::log::Log;
@@ -24,8 +24,8 @@ crate::support::on_both_backends! {
 
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Copies that are kept: of five seconds.
-const COPIES: u32 = 50;
+/// Rotated files that are kept: of five seconds.
+const KEPT: u32 = 50;
 
 /// How the log is rotated.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,9 +100,19 @@ fn run(io: Io, way: Way, every: Duration) {
     );
     assert!(rotations > 5, "it was rotated");
     match way {
+        // In a minute, a busy machine may come later than what is kept, and miss a file that was there for 300 ms.
+        Way::Rename | Way::Gzip | Way::CopyTruncate | Way::Unlink if all() && verdict.lost > 0 => {
+            assert!(Verdict { lost: 0, ..verdict.clone() }.exact(), "{verdict}");
+            assert!(
+                way == Way::Unlink || read + counted >= bytes,
+                "{counted} of {} bytes are counted",
+                bytes - read
+            );
+        }
         Way::Rename | Way::Gzip | Way::CopyTruncate | Way::Unlink => {
             assert!(verdict.exact(), "{verdict}");
-            assert_eq!(counted, 0, "nothing is counted that arrived");
+            // A copy that is late is taken for lost at first.
+            assert!(counted == 0 || way == Way::CopyTruncate, "{counted} bytes are counted and arrived");
         }
         Way::Truncate => {
             assert!(verdict.repeated == 0 && verdict.out_of_order == 0, "{verdict}");
@@ -111,9 +121,11 @@ fn run(io: Io, way: Way, every: Duration) {
             // Each truncation that was met is told: with what it lost, or that this is not known.
             let told = ["bytes were lost unread", "was emptied or made anew"];
             let told = told.map(|text| scene.said().matches(text).count()).into_iter().sum::<usize>();
-            assert!(told > 0 && verdict.lost > 0, "{told} truncations were told: {verdict}");
+            println!("FIG truncate: {told} of {rotations} were met and told");
+            assert!(told > usize::try_from(rotations / 5).expect("few"), "{told} of {rotations}: {verdict}");
             // What is known is counted, once: a byte is read, or counted, or gone before anybody saw it.
-            assert!(truncated == counted, "{truncated} of {counted} bytes");
+            assert!(verdict.lost > 0 && truncated == counted, "{truncated} of {counted} bytes");
+            assert!(truncated > 0 || !all(), "in a minute, some of what is gone was seen: {verdict}");
             assert!(read + counted <= bytes, "{read} read and {counted} counted of {bytes}: {verdict}");
             assert!(
                 verdict.delivered > 0 && verdict.delivered + verdict.lost == verdict.written,
@@ -148,17 +160,21 @@ fn write(mut log: Log, way: Way, every: Duration, time: Duration) -> JoinHandle<
             rotations += 1;
             bytes += size(log.path());
             match way {
-                Way::Rename => drop(log.rotate(&suffix(rotations))),
+                Way::Rename => {
+                    log.rotate(&suffix(rotations));
+                    remove_oldest(log.path(), rotations);
+                }
                 Way::Gzip => {
                     let rotated = log.rotate(&suffix(rotations));
                     // One at a time, while the next file is written.
                     compressing.take().map(JoinHandle::join).transpose().expect("compressed");
                     compressing =
                         Some(thread::spawn(move || kubelet::compress(&rotated).expect("compressed")));
+                    remove_oldest(log.path(), rotations);
                 }
                 Way::CopyTruncate => {
                     let numbered = |number: u32| kubelet::with_suffix(log.path(), &number.to_string());
-                    shift(numbered, COPIES);
+                    shift(numbered, KEPT);
                     log.copytruncate("1");
                 }
                 Way::Truncate => log.truncate(),
@@ -176,6 +192,16 @@ fn shift(numbered: impl Fn(u32) -> PathBuf, keep: u32) {
     for number in (1..keep).rev() {
         // The first rounds have fewer copies.
         let _ = fs::rename(numbered(number), numbered(number + 1));
+    }
+}
+
+/// What was rotated too long ago, compressed or not, goes.
+fn remove_oldest(path: &Path, rotations: u32) {
+    if let Some(oldest) = rotations.checked_sub(KEPT) {
+        for ending in ["", ".gz"] {
+            // The first rounds have fewer, and either is there.
+            let _ = fs::remove_file(kubelet::with_suffix(path, &format!("{}{ending}", suffix(oldest))));
+        }
     }
 }
 

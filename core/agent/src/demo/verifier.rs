@@ -9,7 +9,7 @@ use std::fmt;
 use super::message;
 
 /// More streams than this in one run are counted as damaged messages.
-pub const MAX_STREAMS: usize = 65_536;
+pub const MAX_STREAMS: usize = 131_072;
 /// A stream with more gaps than this gives up its oldest one, which stays lost.
 pub const MAX_RANGES: usize = 1_024;
 
