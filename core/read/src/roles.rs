@@ -21,6 +21,8 @@ pub(crate) struct Roles {
     pub(crate) candidates: Vec<Option<Candidate>>,
     /// Generations that have no file, oldest first.
     pub(crate) orphans: Vec<Orphan>,
+    /// Those of them whose file held a newer one since: they cannot go on in it.
+    pub(crate) replaced: Vec<u32>,
     /// The generation that the log seems to hold, of which nothing but its place tells: it was empty when it was seen last.
     pub(crate) blank: Option<u32>,
 }
@@ -71,7 +73,10 @@ impl Look<'_> {
         let mut orphans = std::mem::take(&mut tracked.orphans);
         orphans.extend(old.iter().flatten().filter_map(Option::<Orphan>::from));
         orphans.sort_by_key(|orphan| orphan.generation);
-        Roles { seen, files, candidates, orphans, blank }
+        let id = |orphan: &Orphan| (orphan.identity.dev, orphan.identity.ino);
+        let is_replaced = |at: &usize| orphans[at + 1..].iter().any(|newer| id(newer) == id(&orphans[*at]));
+        let replaced = (0..orphans.len()).filter(is_replaced).map(|at| orphans[at].generation).collect();
+        Roles { seen, files, candidates, orphans, replaced, blank }
     }
 
     /// Generations go on in files whose contents prove it.
@@ -82,7 +87,8 @@ impl Look<'_> {
                 let seen = &roles.seen[at];
                 let found = first(&roles.orphans, |orphan| {
                     let same = is_in(orphan, seen);
-                    let is_denied = candidate.doubted == Some(orphan.generation);
+                    let is_denied = candidate.doubted == Some(orphan.generation)
+                        || same && roles.replaced.contains(&orphan.generation);
                     if same != same_inode || is_denied || tells_nothing(tracked, orphan) {
                         return Ok(false);
                     }
@@ -102,7 +108,7 @@ impl Look<'_> {
         let blanks: Vec<Orphan> =
             roles.orphans.extract_if(.., |orphan| tells_nothing(tracked, orphan)).collect();
         for orphan in blanks {
-            let Roles { seen, files, candidates, .. } = &*roles;
+            let Roles { seen, files, candidates, replaced, .. } = &*roles;
             let place = place_of(files, orphan.generation);
             let taken =
                 place.clone().find(|at| candidates[*at].as_ref().is_some_and(|it| !it.head.is_empty()));
@@ -110,7 +116,7 @@ impl Look<'_> {
                 .filter(|at| {
                     let candidate = candidates[*at].as_ref();
                     let may_be = candidate.is_some_and(|it| it.doubted != Some(orphan.generation));
-                    may_be && is_in(&orphan, &seen[*at])
+                    may_be && is_in(&orphan, &seen[*at]) && !replaced.contains(&orphan.generation)
                 })
                 .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
             if let Some(at) = found {

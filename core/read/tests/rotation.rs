@@ -330,6 +330,31 @@ fn a_doubt_makes_the_scanner_look_at_what_seems_unchanged() {
     follower.expect(&(read + &other));
 }
 
+/// The log was empty when it was seen first, so that it begins like every file, and it has one inode number all the time. What
+/// was given up is not taken up again: readers are past it.
+#[test]
+fn a_log_that_is_emptied_twice_is_not_its_first_generation_again() {
+    let (mut writer, mut follower) = following(0);
+    let (path, mut read) = (writer.path.clone(), String::new());
+    for generation in 0..3 {
+        let text = format!("line of {generation}\n").repeat(30);
+        writer.append(&path, &text);
+        read += &text;
+        follower.wake();
+        follower.read();
+        follower.expect(&read);
+        fs::File::options().write(true).open(&path).expect("open").set_len(0).expect("truncate");
+        let (lineage, log) = follower.logs.iter().next().expect("one");
+        let held = log.lineage.generations().last().expect("one").identity;
+        follower.scanner.doubt(lineage, generation, held);
+        follower.look();
+    }
+    writer.append(&path, "after\n");
+    follower.wake();
+    follower.read();
+    follower.expect(&(read + "after\n"));
+}
+
 /// A second copy is made before anybody looked after the first: it is one of the log, which is as new, and is not read twice.
 #[test]
 fn a_copy_of_a_log_that_was_just_emptied_is_not_read_beside_it() {
