@@ -27,6 +27,17 @@ pub(crate) struct Roles {
     pub(crate) blank: Option<u32>,
 }
 
+/// What speaks for a file beside its contents, the strongest first: files that begin alike may be told apart by nothing else.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// Its inode number.
+    Inode,
+    /// It lies between the files of older and of newer generations.
+    Place,
+    /// Nothing: names that tell a time are in no order where the clock was set.
+    Contents,
+}
+
 impl Look<'_> {
     /// Gives every file its role.
     pub(crate) fn commit(
@@ -81,7 +92,7 @@ impl Look<'_> {
 
     /// Generations go on in files whose contents prove it.
     fn find_by_contents(&mut self, tracked: &Tracked, roles: &mut Roles) -> Result<(), Unclear> {
-        for same_inode in [true, false] {
+        for sign in [Sign::Inode, Sign::Place, Sign::Contents] {
             for at in 0..roles.seen.len() {
                 let Some(candidate) = &roles.candidates[at] else { continue };
                 let seen = &roles.seen[at];
@@ -89,7 +100,12 @@ impl Look<'_> {
                     let same = is_in(orphan, seen);
                     let is_denied = candidate.doubted == Some(orphan.generation)
                         || same && roles.replaced.contains(&orphan.generation);
-                    if same != same_inode || is_denied || tells_nothing(tracked, orphan) {
+                    let may_be = match sign {
+                        Sign::Inode => same,
+                        Sign::Place => !same && place_of(&roles.files, orphan.generation).contains(&at),
+                        Sign::Contents => !same,
+                    };
+                    if !may_be || is_denied || tells_nothing(tracked, orphan) {
                         return Ok(false);
                     }
                     continues(tracked, orphan, seen, candidate, same, self.surveys)

@@ -258,3 +258,32 @@ fn what_was_rotated_unseen_after_the_clock_was_set_back_is_read() {
         }
     }
 }
+
+/// Two files of a log begin alike, and of one nothing was read: its place tells it from the other, which is so old that the
+/// checkpoint has forgotten it.
+#[test]
+fn an_unread_file_is_not_found_in_an_older_one_that_begins_alike() {
+    let mut writer = Writer::new("app.log");
+    let path = writer.path.clone();
+    writer.append(&path, &BANNER.repeat(50));
+    writer.lines(300);
+    writer.rename("", ".1");
+    writer.gzip(".1");
+    writer.lines(100);
+    let mut saved = stop(&mut writer);
+    saved[0].records.remove(0);
+    writer.rename(".1.gz", ".2.gz");
+    writer.rename("", ".1");
+    writer.append(&path, &BANNER.repeat(50));
+    writer.lines(20);
+    let follower = resume(&writer, &saved);
+    let unread = follower.log().lineage.records().into_iter().next_back().expect("the log");
+    assert_eq!((unread.generation, unread.size), (2, fs::metadata(&path).expect("stat").len()));
+    saved[0].records.push(unread);
+    writer.rename(".2.gz", ".3.gz");
+    writer.rename(".1", ".2");
+    writer.rename("", ".1");
+    writer.gzip(".1");
+    writer.lines(10);
+    check(&writer, &saved);
+}
