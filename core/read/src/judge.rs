@@ -46,7 +46,12 @@ impl Look<'_> {
                 if known.gz == seen.gz && (seen.gz || seen.stat.size >= known.stat.size) =>
             {
                 let verdict = self.open(tracked, seen, known.open.clone(), 0)?;
-                let Verdict::New(candidate) = verdict else { return Ok(Verdict::Same(at, None)) };
+                let Verdict::New(mut candidate) = verdict else { return Ok(Verdict::Same(at, None)) };
+                if told_by_inode(tracked, known) && !candidate.head.is_empty() {
+                    // What its place says, only those that hold the others can tell.
+                    candidate.doubted = rose(tracked, known, seen).then_some(generation);
+                    return Ok(Verdict::New(candidate));
+                }
                 let claim = tracked.claim(generation);
                 let holds = known.head.begins(&candidate.head)
                     && (seen.gz
@@ -108,18 +113,12 @@ impl Look<'_> {
             let Verdict::Same(known, _) = verdicts[at] else { continue };
             let known = &tracked.files[known];
             let Some(generation) = known.generation() else { continue };
-            let tells_nothing = known.head.len == 0
-                && tracked.claim(generation).tail.len == 0
-                && known.open.strong_count() == 0;
-            // What was rotated away moves to older places, if at all; only kubelet, which names by time, takes it back.
-            let name = known.path.file_name().and_then(|name| sibling(bytes(name)));
-            let was = name.filter(|name| name.base == bytes(&tracked.base)).map(|name| name.suffix);
-            let rose = was.is_some_and(|was| seen[at].suffix.map_or(!was.is_time(), |is| is.is_after(was)));
             let is_misplaced = || {
-                rose || held[..at].iter().flatten().any(|older| *older > generation)
+                rose(tracked, known, &seen[at])
+                    || held[..at].iter().flatten().any(|older| *older > generation)
                     || held[at + 1..].iter().flatten().any(|newer| *newer < generation)
             };
-            if tells_nothing && is_misplaced() {
+            if told_by_inode(tracked, known) && is_misplaced() {
                 verdicts[at] = self.open(tracked, &seen[at], Weak::new(), 0)?;
             }
         }
@@ -173,4 +172,19 @@ pub(crate) fn is_final(tracked: &Tracked, error: &io::Error) -> bool {
         ErrorKind::PermissionDenied => tracked.refused >= PATIENCE,
         _ => false,
     }
+}
+
+/// Whether nothing but its inode number, which may be used again, tells that a file holds its generation: it was empty when it was
+/// seen last, and nobody has it open.
+fn told_by_inode(tracked: &Tracked, known: &Known) -> bool {
+    let is_unread = |generation| tracked.claim(generation).tail.len == 0;
+    known.head.len == 0 && known.open.strong_count() == 0 && known.generation().is_some_and(is_unread)
+}
+
+/// Whether a file has the name of a newer one than before. What was rotated away moves to older places, if at all; only kubelet,
+/// which names by time, takes it back.
+fn rose(tracked: &Tracked, known: &Known, seen: &Seen) -> bool {
+    let name = known.path.file_name().and_then(|name| sibling(bytes(name)));
+    let was = name.filter(|name| name.base == bytes(&tracked.base)).map(|name| name.suffix);
+    was.is_some_and(|was| seen.suffix.map_or(!was.is_time(), |is| is.is_after(was)))
 }

@@ -92,3 +92,28 @@ fn a_log_with_the_inode_of_an_older_empty_one_is_new() {
     world.append(LOG, "third\n").expect("append");
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(1, "app.log.1"), (2, "app.log")]));
 }
+
+/// The same where the later log was rotated to the very name that the empty one had, and what lies before it was compressed: only the
+/// file that holds that tells the order.
+#[test]
+fn a_rotated_file_with_the_inode_and_the_name_of_an_older_empty_one_is_new() {
+    let world = world();
+    world.append(LOG, "").expect("an empty log");
+    let mut scanner = scanner(&world);
+    look(&world, &mut scanner);
+    let rename = |from: &str, to: &str| {
+        world.rename(format!("{LOG}{from}"), format!("{LOG}{to}")).expect("rename");
+    };
+    rename("", ".2");
+    world.append(LOG, "first\n").expect("append");
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.2"), (1, "app.log")]));
+    world.gzip(format!("{LOG}.2")).expect("gzip");
+    rename(".2.gz", ".4.gz");
+    rename("", ".3");
+    world.append(LOG, "second\n").expect("append");
+    world.gzip(format!("{LOG}.3")).expect("gzip");
+    rename("", ".2");
+    world.append(LOG, "third\n").expect("append");
+    let expected = [(1, "app.log.3.gz"), (2, "app.log.2"), (3, "app.log")];
+    assert_eq!(files(&look(&world, &mut scanner)), named(&expected));
+}
