@@ -97,6 +97,8 @@ fn a_dead_backend_is_seen_in_figures_log_and_doctor(io: Io) {
     let of = |name: &str, output: &str| metric(admin, name, &format!("output=\"{output}\"")).unwrap_or(0.0);
     until("retries are counted", PATIENCE, || of("ringtail_retries_total", "late") > 2.0);
     until("what waits is counted", PATIENCE, || of("ringtail_lag_bytes", "late") > 100_000.0);
+    let held = || metric(admin, "ringtail_memory_bytes", "use=\"payloads\"").unwrap_or(0.0);
+    until("what waits is held", PATIENCE, || held() > 10_000.0);
     until("no more waits for the other", PATIENCE, || of("ringtail_lag_bytes", "good") < 1.0);
     assert!(
         of("ringtail_retries_total", "good") < 1.0 && of("ringtail_delivered_records_total", "late") < 1.0

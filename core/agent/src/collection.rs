@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringtail_engine::{Engine, EngineStats, Mode, StopReport};
 use ringtail_io::{Backend, Choice};
+use ringtail_memory::Use;
 use ringtail_ship::{Shippers, Unanswered};
 
 use crate::admin::Figures;
@@ -153,10 +154,14 @@ impl Figures for Collection {
         let mut lost = engine.lost_bytes;
         lost.push(("refused", outputs.iter().map(|output| output.refused_input_bytes).sum()));
         lost.push(("dropped", 0));
+        let mut memory = engine.memory_bytes;
+        // The engine hands payloads over: what they take, the outputs know.
+        let payloads = memory.iter_mut().filter(|(usage, _)| *usage == Use::Payloads.label());
+        payloads.for_each(|(_, bytes)| *bytes = outputs.iter().map(|output| output.credit_used as u64).sum());
         let mut metrics = Metrics {
             lost,
             open_files: engine.open_files,
-            memory: engine.memory_bytes,
+            memory,
             backend: (self.backend.name.into(), self.backend.reason.clone()),
             checkpoint_resets: engine.checkpoint_resets,
             process: Process::now(),

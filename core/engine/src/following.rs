@@ -446,15 +446,18 @@ impl Shard {
         }
     }
 
-    /// Bytes that were written to a file after its view had gone on are read by a view of their own. They come after
-    /// what was written to the next file, and no position waits for them: the order is lost, the bytes are not.
+    /// Bytes that were written to a file after its view had gone on, or are in one that was found too late, are read by a
+    /// view of their own. They come after what was written to the next file, and no position waits for them: the order is
+    /// lost, the bytes are not.
     fn read_late(&mut self, id: LineageId, generation: u32, from: u64, to: u64) {
         let Shard { lineages, parts, last_number, ready, .. } = self;
         let Some(followed) = lineages.get_mut(&id) else { return };
         let mut late = Vec::new();
-        for view in
-            followed.views.iter().filter(|view| view.until.is_none() && view.place.generation > generation)
-        {
+        let found_late =
+            followed.lineage.generations().iter().any(|file| file.number == generation && file.is_late());
+        let wants_it =
+            |view: &&View| view.until.is_none() && (found_late || view.place.generation > generation);
+        for view in followed.views.iter().filter(wants_it) {
             let streams = [Position { generation, offset: from }; 3];
             let standing = Standing { streams, format: view.decoder.format() };
             *last_number += 1;

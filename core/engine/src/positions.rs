@@ -217,7 +217,8 @@ impl Shard {
             std::cmp::Ordering::Equal => size.saturating_sub(position.offset),
             std::cmp::Ordering::Greater => size,
         };
-        followed.lineage.generations().iter().map(|file| unread(file.number, file.size)).sum()
+        let in_turn = followed.lineage.generations().iter().filter(|file| !file.is_late());
+        in_turn.map(|file| unread(file.number, file.size)).sum()
     }
 
     /// Closes files that have been idle longest, as many as somebody else wanted to open.

@@ -98,7 +98,7 @@ impl Look<'_> {
         Ok(None)
     }
 
-    /// Whether a file lies before a known one in the order of rotation, and nothing speaks against it.
+    /// Whether a file lies before the known ones in the order of rotation, and nothing speaks against it.
     fn is_old(
         &self,
         tracked: &Tracked,
@@ -111,12 +111,11 @@ impl Look<'_> {
         // A `.gz` has the time of its compression; and where the clock was set back, times that are to come tell no order.
         let is_earlier =
             |known: &Known| (file.stat.modified_ns..=self.wall_ns).contains(&known.stat.modified_ns);
-        let is_newer = |known: &Known| {
-            known
-                .generation()
-                .is_some_and(|generation| generation < before.next && Some(generation) != before.unproven)
-                && (file.gz || is_earlier(known))
+        let is_known = |known: &&Known| {
+            let is_it = |number| number < before.next && Some(number) != before.unproven;
+            known.generation().is_some_and(is_it)
         };
+        let is_newer = |known: &Known| file.gz || is_earlier(known);
         // Not one that was read before, could not be, or was waited for, nor one that was written since the last look (which, with
         // the clock set back, cannot be told): a copy, perhaps, of what the log was emptied of before anybody saw it.
         let was_set_back = self.wall_ns < tracked.seen_ns;
@@ -127,7 +126,10 @@ impl Look<'_> {
             Some(Role::Pending) => file.gz,
             _ => !is_late,
         };
-        may_be_old && roles.files[at + 1..].iter().flatten().any(is_newer)
+        let (older, newer) = (&roles.files[..at], &roles.files[at + 1..]);
+        may_be_old
+            && newer.iter().flatten().filter(is_known).any(is_newer)
+            && !older.iter().flatten().any(|known| is_known(&known))
     }
 
     /// Whether a file may still become longer. Of one that was written in times to come, the clock says nothing.

@@ -90,11 +90,15 @@ impl OpenFile {
         OpenFile { end: gz.then(end).flatten(), file, gz, _permit: permit }
     }
 
-    /// Whether the file begins with `head`, by what of it is in memory: true where that is not enough to tell. Never blocks.
+    /// Whether the file begins with `head`, by its size and what of it is in memory: true where that is not enough to tell.
+    /// Never blocks, where the file is not on a network.
     pub fn may_begin_with(&self, head: Head) -> bool {
         let mut bytes = [0; HEAD_BYTES];
         let count = self.resident_head(&mut bytes);
-        usize::try_from(head.len).map_or(true, |len| count < len) || head.begins(&bytes[..count])
+        match usize::try_from(head.len) {
+            Ok(len) if count >= len => head.begins(&bytes[..count]),
+            _ => self.stat().is_ok_and(|stat| stat.size >= u64::from(head.len)),
+        }
     }
 
     /// Reads its beginning, as far as it is in memory; how much that is.
@@ -177,8 +181,7 @@ mod tests {
         assert!(log.may_begin_with(head) && log.may_begin_with(Head::default()));
         world.create("/log", "third\nfourth\n").expect("written anew");
         assert!(!log.may_begin_with(head));
-        // So little may also be all of it that is in memory.
         world.create("/log", "fi").expect("written anew");
-        assert!(log.may_begin_with(head));
+        assert!(!log.may_begin_with(head), "it is shorter");
     }
 }

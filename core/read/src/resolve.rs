@@ -4,11 +4,11 @@
 //!    claim says so, holds what it held. One that shrank, or begins otherwise, holds something else now.
 //! 2. A generation that has lost its file goes on in the first other file that begins like it, reaches as far as was
 //!    consumed, and has the claimed tail; or, while the shard holds the old file open, has all of its contents. First asked
-//!    are files with the same inode (a restart, a remount), then the others (gzip, copytruncate's copy, a moved log).
-//!    The file that is written to is taken for a continuation only with the same inode number.
+//!    are files with the same inode (a restart, a remount), then those in its place in the order (gzip, copytruncate's copy),
+//!    then any (a moved log). The file that is written to is taken for a continuation only with the same inode number.
 //! 3. A rotated file that begins like a generation which still has its file is a copy of it, and waits for 2. Less than
 //!    [`HEAD_BYTES`] can be equal by chance: such a file waits until it is [`QUIET`], then it is new.
-//! 4. Anything else is new, unless it lies before a known file in the order of rotation and was written to neither later nor
+//! 4. Anything else is new, unless it lies before all known files in the order of rotation and was written to neither later nor
 //!    since the last look: then it is older than the checkpoint.
 //!
 //! A log that was empty when it was seen last begins like every file. Rotated files that appear behind all known ones

@@ -287,3 +287,45 @@ fn an_unread_file_is_not_found_in_an_older_one_that_begins_alike() {
     writer.lines(10);
     check(&writer, &saved);
 }
+
+/// A rotated file is found after the log has its number already. It is read, beside the log: who left the log for it would miss what is
+/// written there from then on.
+#[test]
+fn a_rotated_file_that_is_found_late_does_not_end_the_log() {
+    for gz in [false, true] {
+        let mut writer = Writer::new("app.log");
+        writer.lines(20);
+        writer.rename("", ".1");
+        writer.gzip(".1");
+        writer.lines(20);
+        let mut follower = Follower::new(std::slice::from_ref(&writer.path));
+        follower.look();
+        follower.expect(&writer.written);
+        let before = writer.written.len();
+        writer.rename(".1.gz", ".2.gz");
+        let found_late = writer.sibling(".1");
+        writer.lines_to(&found_late, 20);
+        let late = writer.written.split_off(before);
+        if gz {
+            writer.gzip(".1");
+        }
+        follower.look();
+        writer.lines(5);
+        follower.look();
+        follower.expect(&writer.written);
+        assert_eq!(String::from_utf8_lossy(&follower.log().late), late, "{gz}");
+        let saved = follower.save();
+        writer.written.clear();
+        writer.lines(7);
+        check(&writer, &saved);
+        writer.rename(".2.gz", ".3.gz");
+        let (from, to) = if gz { (".1.gz", ".2.gz") } else { (".1", ".2") };
+        writer.rename(from, to);
+        writer.rename("", ".1");
+        let rest = std::mem::take(&mut writer.written);
+        writer.lines(7);
+        let follower = resume(&writer, &saved);
+        let read = String::from_utf8_lossy(&follower.log().read);
+        assert!(read.starts_with(&rest) && read.ends_with(&writer.written), "{gz}");
+    }
+}

@@ -153,6 +153,7 @@ impl Follower {
                     let log = self.logs.get_mut(id).expect("known");
                     let bytes = log.fetch(generation, from, to, &mut self.scanner, self.now);
                     log.late.extend(bytes);
+                    log.lineage.was_read_late(generation);
                 }
                 Change::Emptied { .. } => self.emptied += 1,
                 Change::Found { .. } | Change::Grew { .. } | Change::Moved { .. } => {}
@@ -271,7 +272,7 @@ impl Log {
         }
         match self.lineage.next(generation, from, now) {
             Next::Read { file, .. } => Content::new(file.file.clone(), file.gz)
-                .read(from, usize::try_from(to - from).expect("small"))
+                .read(from, usize::try_from((to - from).min(1 << 20)).expect("small"))
                 .expect("readable"),
             other => panic!("late bytes cannot be read: {other:?}"),
         }
