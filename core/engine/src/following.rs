@@ -86,11 +86,13 @@ impl Shard {
         if followed.lineage.holds_deleted() {
             self.holding.insert(id);
         }
-        for change in changes {
-            self.take_change(id, change);
-        }
+        // Late bytes are for views, which a restart has after `reconcile` only.
+        let (late, changes): (Vec<Change>, Vec<Change>) =
+            changes.into_iter().partition(|change| matches!(change, Change::Late { .. }));
+        changes.into_iter().for_each(|change| self.take_change(id, change));
         self.watch(id, listing);
         self.reconcile(id, lacks_base(listing));
+        late.into_iter().for_each(|change| self.take_change(id, change));
         self.drop_vanished(id, listing);
         self.changed(id);
     }
@@ -182,10 +184,12 @@ impl Shard {
         let id = LineageId(self.number());
         let path = &listing.lineage;
         let files = known_files(self.restored(path).iter().map(|(_, row)| row));
-        let lineage = match files.is_empty() {
+        let mut lineage = match files.is_empty() {
             false => Lineage::restore(path.clone(), files),
             true => Lineage::new(path.clone()),
         };
+        let stood = self.restored(path).iter().flat_map(|(_, row)| row.standing.streams).min();
+        lineage.resume(stood.map_or(0, |stood| stood.generation));
         self.by_path.insert(path.clone(), id);
         self.lineages.insert(
             id,
@@ -446,18 +450,15 @@ impl Shard {
         }
     }
 
-    /// Bytes that were written to a file after its view had gone on, or are in one that was found too late, are read by a
-    /// view of their own. They come after what was written to the next file, and no position waits for them: the order is
-    /// lost, the bytes are not.
+    /// Bytes that were written to a file after its view had gone on are read by a view of their own. They come after
+    /// what was written to the next file, and no position waits for them: the order is lost, the bytes are not.
     fn read_late(&mut self, id: LineageId, generation: u32, from: u64, to: u64) {
         let Shard { lineages, parts, last_number, ready, .. } = self;
         let Some(followed) = lineages.get_mut(&id) else { return };
         let mut late = Vec::new();
-        let found_late =
-            followed.lineage.generations().iter().any(|file| file.number == generation && file.is_late());
-        let wants_it =
-            |view: &&View| view.until.is_none() && (found_late || view.place.generation > generation);
-        for view in followed.views.iter().filter(wants_it) {
+        for view in
+            followed.views.iter().filter(|view| view.until.is_none() && view.place.generation > generation)
+        {
             let streams = [Position { generation, offset: from }; 3];
             let standing = Standing { streams, format: view.decoder.format() };
             *last_number += 1;

@@ -120,6 +120,8 @@ impl Shard {
             return;
         }
         let Some(oldest) = self.oldest(id).map(|position| position.generation) else { return };
+        // What is written to the log is told, also where a file that was found late has a larger number.
+        let oldest = followed.lineage.log().map_or(oldest, |log| oldest.min(log));
         let Some(followed) = self.lineages.get_mut(&id) else { return };
         if followed.lineage.generations().first().is_some_and(|file| file.number < oldest) {
             followed.lineage.release_before(oldest);
@@ -217,8 +219,7 @@ impl Shard {
             std::cmp::Ordering::Equal => size.saturating_sub(position.offset),
             std::cmp::Ordering::Greater => size,
         };
-        let in_turn = followed.lineage.generations().iter().filter(|file| !file.is_late());
-        in_turn.map(|file| unread(file.number, file.size)).sum()
+        followed.lineage.generations().iter().map(|file| unread(file.number, file.size)).sum()
     }
 
     /// Closes files that have been idle longest, as many as somebody else wanted to open.

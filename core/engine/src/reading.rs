@@ -166,17 +166,7 @@ impl Shard {
     /// The late bytes of a file have been read: nothing follows them.
     fn end_late(&mut self, id: LineageId, view_id: ViewId, now: Duration) {
         match self.flush_view(id, view_id, LineEnd::EndOfFile, now) {
-            Ok(()) => {
-                let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
-                let generation = followed.views[at].place.generation;
-                let is_other = |view: &View| {
-                    view.id != view_id && view.until.is_some() && view.place.generation == generation
-                };
-                if !followed.views.iter().any(is_other) {
-                    followed.lineage.was_read_late(generation);
-                }
-                self.drop_view(id, view_id);
-            }
+            Ok(()) => self.drop_view(id, view_id),
             Err(NoMemory) => self.stall_without_memory(id, view_id),
         }
     }
@@ -625,8 +615,7 @@ pub(crate) fn find(
 
 /// Whether something between `from` and the file `to` was lost: read by nobody, and not there any more.
 fn is_gap(lineage: &Lineage, from: Position, to: u32) -> bool {
-    let in_turn = lineage.generations().iter().filter(|file| !file.is_late());
-    let left = in_turn.filter(|file| (from.generation..to).contains(&file.number));
+    let left = lineage.generations().iter().filter(|file| (from.generation..to).contains(&file.number));
     let mut unread = left.filter(|file| {
         let read = if file.number == from.generation { from.offset } else { file.begin };
         file.size > read

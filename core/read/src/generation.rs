@@ -32,16 +32,6 @@ pub struct Generation {
     pub(crate) ended: Option<(Turn, u64)>,
     /// How far it was read when a view left it.
     pub(crate) left: Option<u64>,
-    pub(crate) late: Late,
-}
-
-/// Whether a rotated file was found after the log had a smaller number already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Late {
-    No,
-    /// It is to be read beside the others: who went to it from the log would leave that.
-    Unread,
-    Read,
 }
 
 /// An open file, which may be another one than the name leads to by now.
@@ -80,24 +70,9 @@ impl Generation {
             fate: Fate::Present,
             ended: None,
             left: None,
-            late: Late::No,
         };
         generation.take(sighting);
         generation
-    }
-
-    /// One that is found behind its successor.
-    pub(crate) fn late(sighting: &Sighting) -> Self {
-        let mut generation = Generation::new(sighting);
-        generation.late = Late::Unread;
-        // A compressed file does not grow, and its size says nothing of its contents.
-        generation.left = (!sighting.gz).then_some(generation.size);
-        generation
-    }
-
-    /// That all there is of it is to be read beside the others.
-    pub(crate) fn all_of_it(&self) -> Change {
-        Change::Late { generation: self.number, from: self.begin, to: self.left.unwrap_or(u64::MAX) }
     }
 
     pub(crate) fn restored(record: FileRecord) -> Self {
@@ -114,7 +89,6 @@ impl Generation {
             fate: Fate::Present,
             ended: None,
             left: None,
-            late: Late::No,
         }
     }
 
@@ -131,11 +105,6 @@ impl Generation {
         if let (None, Some(file)) = (&self.open, file) {
             self.open = Some(Handle { file: file.clone(), dev: stat.dev, ino: stat.ino });
         }
-    }
-
-    /// Whether it was found after the log had a smaller number: readers do not come to it in turn ([`Change::Late`]).
-    pub fn is_late(&self) -> bool {
-        self.late != Late::No
     }
 
     pub(crate) fn is_readable(&self) -> bool {
@@ -196,15 +165,14 @@ pub(crate) fn vanish(
     if known.fate != Fate::Present {
         return None;
     }
-    let read = if known.late == Late::Read { u64::MAX } else { consumed(known.number) };
     let (dev, ino) = (known.identity.dev, known.identity.ino);
     let in_place = |file: &Sighting| (file.stat.dev, file.stat.ino) == (dev, ino);
     if listing.files.iter().any(in_place) {
         let emptied = Change::Emptied { generation: known.number, path: known.path.clone() };
-        return Some(known.lose(LostReason::Truncated, read).unwrap_or(emptied));
+        return Some(known.lose(LostReason::Truncated, consumed(known.number)).unwrap_or(emptied));
     }
     if known.open.is_none() {
-        return known.lose(LostReason::Deleted, read);
+        return known.lose(LostReason::Deleted, consumed(known.number));
     }
     known.fate = Fate::Deleted { since: now };
     Some(Change::Grew { generation: known.number })

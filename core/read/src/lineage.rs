@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::generation::{Fate, Generation, Handle, Late, see, vanish};
+use crate::generation::{Fate, Generation, Handle, see, vanish};
 use crate::head::Content;
 use crate::identity::{FileRecord, HEAD_BYTES, Identity};
 use crate::listing::{Listing, Sighting};
@@ -103,23 +103,9 @@ impl Lineage {
                 changes.extend(vanish(generation, listing, now, &consumed));
             }
         }
-        let log = listing.files.last().filter(|file| file.path == self.id).map(|file| file.generation);
         for sighting in listing.files.iter().filter(|file| file.generation >= self.floor) {
-            let is_late = log.is_some_and(|log| sighting.generation > log);
             match self.generations.iter_mut().find(|known| known.number == sighting.generation) {
-                Some(known) => {
-                    if is_late && known.late == Late::No {
-                        // From before a restart.
-                        known.late = Late::Read;
-                    }
-                    see(known, sighting, listing, &consumed, &mut changes);
-                }
-                None if is_late => {
-                    let late = Generation::late(sighting);
-                    changes.push(Change::Found { generation: sighting.generation });
-                    changes.push(late.all_of_it());
-                    self.generations.push(late);
-                }
+                Some(known) => see(known, sighting, listing, &consumed, &mut changes),
                 None => {
                     self.generations.push(Generation::new(sighting));
                     self.newest_since = now;
@@ -161,9 +147,7 @@ impl Lineage {
 
     /// Where a view begins; nothing before the first listing that has a file.
     pub fn begin(&self, start: Start) -> Option<(u32, u64)> {
-        let mut in_turn = self.generations.iter().filter(|known| !known.is_late());
-        let oldest = in_turn.next()?;
-        let newest = in_turn.next_back().unwrap_or(oldest);
+        let (oldest, newest) = (self.generations.first()?, self.generations.last()?);
         match start {
             Start::Beginning => Some((oldest.number, oldest.begin)),
             // How much a compressed file holds is not known; what comes next has the next number.
@@ -194,16 +178,13 @@ impl Lineage {
         };
         let known = &self.generations[at];
         if !known.is_readable() {
-            return if known.is_late() { Next::Finished } else { self.onward(at + 1) };
+            return self.onward(at + 1);
         }
         // A view that is behind the one that found the end has more to read.
         let found = known.ended.is_some_and(|(turn, end)| turn == Turn(self.turn) && offset >= end);
         let ended = found || known.known_end(offset);
         if !ended {
             return self.read(known, offset);
-        }
-        if known.is_late() {
-            return Next::Finished;
         }
         let (fate, successor) = (known.fate, self.successor(at + 1));
         if successor.is_some_and(|successor| self.has_begun(successor)) {
@@ -291,14 +272,6 @@ impl Lineage {
         let count = open.resident_head(&mut bytes);
         if known.lengthen_head(&bytes[..count]) {
             known.size = known.size.max(stat.size);
-        }
-    }
-
-    /// A generation that was found late has been read to its end, by all who want it.
-    pub fn was_read_late(&mut self, generation: u32) {
-        let known = self.generations.iter_mut().find(|known| known.number == generation);
-        if let Some(known) = known.filter(|known| known.is_late()) {
-            known.late = Late::Read;
         }
     }
 
@@ -424,10 +397,22 @@ impl Lineage {
     /// The generations for the checkpoint, without those of which nothing can be read any more; and the released ones
     /// that are still there, since a restart would take them for new ones, were they not known.
     pub fn records(&self) -> Vec<FileRecord> {
-        // What is still to be read beside the others is new after a restart: no position says how far it was read.
-        let readable =
-            self.generations.iter().filter(|known| known.is_readable() && known.late != Late::Unread);
+        let readable = self.generations.iter().filter(|known| known.is_readable());
         self.released.iter().cloned().chain(readable.map(record)).collect()
+    }
+
+    /// The log itself, where it is there. A rotated file that was found late has a larger number, and readers have gone to that.
+    pub fn log(&self) -> Option<u32> {
+        let is_it = |known: &&Generation| known.fate == Fate::Present && known.path == self.id;
+        self.generations.iter().rev().find(is_it).map(|known| known.number)
+    }
+
+    /// After a restart that goes on in `generation`: where the log has a smaller number, what was seen of it was read, and what is
+    /// written to it since is late ([`Change::Late`]).
+    pub fn resume(&mut self, generation: u32) {
+        let Lineage { id, generations, .. } = self;
+        let is_left = |known: &&mut Generation| known.number < generation && known.path == *id && !known.gz;
+        generations.iter_mut().filter(is_left).for_each(|known| known.left = Some(known.size));
     }
 
     /// The first generation of which something can still be read.
@@ -452,8 +437,7 @@ impl Lineage {
 
     /// The first generation from `at` on that can be read.
     fn successor(&self, at: usize) -> Option<usize> {
-        (at..self.generations.len())
-            .find(|at| self.generations[*at].is_readable() && !self.generations[*at].is_late())
+        (at..self.generations.len()).find(|at| self.generations[*at].is_readable())
     }
 
     /// Whether a successor that was empty is not so any more: its first bytes may be younger than the last listing.

@@ -47,8 +47,7 @@ pub enum Change {
     Grew { generation: u32 },
     /// It goes on in another file; positions in it stay.
     Moved { generation: u32 },
-    /// It grew after a view had left it at `from`, or was found when the log had a smaller number already: the bytes up to `to`,
-    /// or to its end, are still to be read.
+    /// It grew after a view had left it at `from`: the bytes up to `to` are still to be read.
     Late { generation: u32, from: u64, to: u64 },
     /// Its file was emptied or made anew, and no copy was found. All that was seen of it was consumed; what may have been
     /// written to it after that is gone, and nobody knows how much that is.

@@ -131,8 +131,11 @@ impl Look<'_> {
             let found = place
                 .filter(|at| {
                     let candidate = candidates[*at].as_ref();
-                    let may_be = candidate.is_some_and(|it| it.doubted != Some(orphan.generation));
-                    may_be && is_in(&orphan, &seen[*at]) && !replaced.contains(&orphan.generation)
+                    let is_denied = candidate.is_none_or(|it| it.doubted == Some(orphan.generation))
+                        || replaced.contains(&orphan.generation)
+                        // The log had a newer one since.
+                        || seen[*at].is_base && orphan.generation + 1 < tracked.next;
+                    !is_denied && is_in(&orphan, &seen[*at])
                 })
                 .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
             if let Some(at) = found {

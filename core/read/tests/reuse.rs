@@ -117,3 +117,22 @@ fn a_rotated_file_with_the_inode_and_the_name_of_an_older_empty_one_is_new() {
     let expected = [(1, "app.log.3.gz"), (2, "app.log.2"), (3, "app.log")];
     assert_eq!(files(&look(&world, &mut scanner)), named(&expected));
 }
+
+/// The log was empty, then another file was the log, and after a restart a third one bears the inode number of the first.
+#[test]
+fn a_log_with_the_inode_of_an_empty_one_that_had_a_successor_is_new() {
+    let world = world();
+    world.append(LOG, "").expect("an empty log");
+    let mut before = scanner(&world);
+    let mut known = records(&look(&world, &mut before)[0]);
+    world.rename(LOG, "/var/log/elsewhere").expect("rename");
+    world.append(LOG, "first\n").expect("append");
+    known.extend(records(&look(&world, &mut before)[0]));
+    drop(before);
+    world.unlink(LOG).expect("unlink");
+    world.unlink("/var/log/elsewhere").expect("unlink");
+    world.append(LOG, "second\n").expect("append");
+    let mut scanner = scanner(&world);
+    scanner.restore(&Arc::from(Path::new(LOG)), &known, Vec::new());
+    assert_eq!(files(&look(&world, &mut scanner)), named(&[(2, "app.log")]));
+}

@@ -75,7 +75,8 @@ impl Follower {
         let mut logs = BTreeMap::new();
         for Saved { lineage, records, claim } in saved {
             scanner.restore(lineage, records, vec![*claim]);
-            let restored = Lineage::restore(lineage.clone(), records.clone());
+            let mut restored = Lineage::restore(lineage.clone(), records.clone());
+            restored.resume(claim.generation);
             let place = Some((claim.generation, claim.consumed));
             logs.insert(lineage.clone(), Log { place, restored: Some(*claim), ..Log::new(restored) });
         }
@@ -153,7 +154,6 @@ impl Follower {
                     let log = self.logs.get_mut(id).expect("known");
                     let bytes = log.fetch(generation, from, to, &mut self.scanner, self.now);
                     log.late.extend(bytes);
-                    log.lineage.was_read_late(generation);
                 }
                 Change::Emptied { .. } => self.emptied += 1,
                 Change::Found { .. } | Change::Grew { .. } | Change::Moved { .. } => {}
@@ -166,7 +166,8 @@ impl Follower {
         let mut saved = Vec::new();
         for (lineage, log) in &mut self.logs {
             let claim = log.claim();
-            log.lineage.release_before(claim.generation);
+            let log_itself = log.lineage.log().unwrap_or(claim.generation);
+            log.lineage.release_before(claim.generation.min(log_itself));
             saved.push(Saved { lineage: lineage.clone(), records: log.lineage.records(), claim });
         }
         saved
@@ -272,7 +273,7 @@ impl Log {
         }
         match self.lineage.next(generation, from, now) {
             Next::Read { file, .. } => Content::new(file.file.clone(), file.gz)
-                .read(from, usize::try_from((to - from).min(1 << 20)).expect("small"))
+                .read(from, usize::try_from(to - from).expect("small"))
                 .expect("readable"),
             other => panic!("late bytes cannot be read: {other:?}"),
         }
