@@ -76,17 +76,11 @@ impl Look<'_> {
         seen: &[Seen],
         verdicts: &mut [Verdict],
     ) -> Result<(), Unclear> {
-        let held: Vec<u32> = verdicts
-            .iter()
-            .filter_map(|verdict| match verdict {
-                Verdict::Same(at, _) => tracked.files[*at].generation(),
-                _ => None,
-            })
-            .collect();
+        let held = held(tracked, verdicts);
         for (file, verdict) in seen.iter().zip(verdicts) {
             if let Verdict::Same(at, _) = verdict
                 && let Role::Copies(of) = tracked.files[*at].role
-                && !held.contains(&of)
+                && !held.contains(&Some(of))
             {
                 *verdict = self.open(tracked, file, Weak::new(), 0)?;
             }
@@ -102,13 +96,7 @@ impl Look<'_> {
         seen: &[Seen],
         verdicts: &mut [Verdict],
     ) -> Result<(), Unclear> {
-        let held: Vec<Option<u32>> = verdicts
-            .iter()
-            .map(|verdict| match verdict {
-                Verdict::Same(at, _) => tracked.files[*at].generation(),
-                _ => None,
-            })
-            .collect();
+        let held = held(tracked, verdicts);
         for at in 0..seen.len() {
             let Verdict::Same(known, _) = verdicts[at] else { continue };
             let known = &tracked.files[known];
@@ -172,6 +160,15 @@ pub(crate) fn is_final(tracked: &Tracked, error: &io::Error) -> bool {
         ErrorKind::PermissionDenied => tracked.refused >= PATIENCE,
         _ => false,
     }
+}
+
+/// The generation that each file goes on to hold.
+fn held(tracked: &Tracked, verdicts: &[Verdict]) -> Vec<Option<u32>> {
+    let held = |verdict: &Verdict| match verdict {
+        Verdict::Same(at, _) => tracked.files[*at].generation(),
+        Verdict::New(_) | Verdict::Unreadable => None,
+    };
+    verdicts.iter().map(held).collect()
 }
 
 /// Whether nothing but its inode number, which may be used again, tells that a file holds its generation: it was empty when it was
