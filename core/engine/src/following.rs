@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringtail_read::{Change, Lineage, Listing, LostReason as ReadLost, Start, Tail};
+use ringtail_read::{Change, Lineage, Listing, LostReason as ReadLost, Start, Tail, log_of};
 use ringtail_record::{Position, Source};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -45,10 +45,10 @@ fn lacks_base(listing: &Listing) -> bool {
     !listing.files.iter().any(|file| file.path == listing.lineage)
 }
 
-/// The number by which a lineage chooses its shard and its lanes; stable over restarts.
+/// The number by which a lineage chooses its shard and its lanes, for a stray that of its log; stable over restarts.
 pub(crate) fn hash_of(lineage: &Path) -> u64 {
     use std::os::unix::ffi::OsStrExt;
-    xxh3_64(lineage.as_os_str().as_bytes())
+    xxh3_64(log_of(lineage).as_os_str().as_bytes())
 }
 
 impl Shard {
@@ -86,13 +86,9 @@ impl Shard {
         if followed.lineage.holds_deleted() {
             self.holding.insert(id);
         }
-        // Late bytes are for views, which a restart has after `reconcile` only.
-        let (late, changes): (Vec<Change>, Vec<Change>) =
-            changes.into_iter().partition(|change| matches!(change, Change::Late { .. }));
         changes.into_iter().for_each(|change| self.take_change(id, change));
         self.watch(id, listing);
         self.reconcile(id, lacks_base(listing));
-        late.into_iter().for_each(|change| self.take_change(id, change));
         self.drop_vanished(id, listing);
         self.changed(id);
     }
@@ -184,12 +180,10 @@ impl Shard {
         let id = LineageId(self.number());
         let path = &listing.lineage;
         let files = known_files(self.restored(path).iter().map(|(_, row)| row));
-        let mut lineage = match files.is_empty() {
+        let lineage = match files.is_empty() {
             false => Lineage::restore(path.clone(), files),
             true => Lineage::new(path.clone()),
         };
-        let stood = self.restored(path).iter().flat_map(|(_, row)| row.standing.streams).min();
-        lineage.resume(stood.map_or(0, |stood| stood.generation));
         self.by_path.insert(path.clone(), id);
         self.lineages.insert(
             id,

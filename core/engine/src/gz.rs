@@ -90,7 +90,7 @@ impl Shard {
 
     fn tell_damage(&self, id: LineageId, error: &InflateError) {
         if let Some(followed) = self.lineages.get(&id) {
-            tracing::error!(lineage = %followed.path.display(), %error, "a compressed log file cannot be read further");
+            tracing::error!(file = %followed.shown.display(), %error, "a compressed log file cannot be read further");
         }
     }
 }

@@ -120,8 +120,6 @@ impl Shard {
             return;
         }
         let Some(oldest) = self.oldest(id).map(|position| position.generation) else { return };
-        // What is written to the log is told, also where a file that was found late has a larger number.
-        let oldest = followed.lineage.log().map_or(oldest, |log| oldest.min(log));
         let Some(followed) = self.lineages.get_mut(&id) else { return };
         if followed.lineage.generations().first().is_some_and(|file| file.number < oldest) {
             followed.lineage.release_before(oldest);

@@ -561,7 +561,7 @@ impl Shard {
         let Some(followed) = self.lineages.get(&id) else { return };
         // A cancelled read has no errno's kind of its own; nothing was wrong with the file.
         if error.raw_os_error() != Some(ECANCELED) {
-            tracing::warn!(file = %followed.path.display(), %error, "cannot read a log file; trying again");
+            tracing::warn!(file = %followed.shown.display(), %error, "cannot read a log file; trying again");
         }
         let once = self.parts.mode == Mode::Once;
         let Some(view) = self.view_mut(id, view_id) else { return };
@@ -628,7 +628,7 @@ fn is_gap(lineage: &Lineage, from: Position, to: u32) -> bool {
 #[cold]
 fn tell_torn(followed: &Followed, generation: u32, bytes: u64) {
     let file = followed.lineage.generations().iter().find(|file| file.number == generation);
-    let path = file.map_or(&followed.path, |file| &file.path);
+    let path = file.map_or(&followed.shown, |file| &file.path);
     let reason = LostReason::Truncated.label();
     tracing::warn!(file = %path.display(), bytes, reason, "the file ends in the middle of a line: half of it is not delivered");
 }

@@ -1,6 +1,6 @@
 //! One row of the checkpoint: where one (pipeline, output, lineage) stands, and who its files are.
 //!
-//! Key: pipeline, 0x00, output, 0x00, lineage path (names cannot contain a NUL byte). Value, little-endian:
+//! Key: pipeline, 0x00, output, 0x00, lineage (names cannot contain a NUL byte; a lineage that is a stray has one behind the path of its log). Value, little-endian:
 //!
 //! | bytes | what |
 //! |---|---|

@@ -100,11 +100,13 @@ impl Look<'_> {
         for at in 0..seen.len() {
             let Verdict::Same(known, _) = verdicts[at] else { continue };
             let known = &tracked.files[known];
-            let Some(generation) = known.generation() else { continue };
+            // The numbers of strays tell no order.
+            let in_order = |number: &&u32| !tracked.strays.contains(number);
+            let Some(generation) = known.generation().filter(|number| in_order(&number)) else { continue };
             let is_misplaced = || {
                 rose(tracked, known, &seen[at])
-                    || held[..at].iter().flatten().any(|older| *older > generation)
-                    || held[at + 1..].iter().flatten().any(|newer| *newer < generation)
+                    || held[..at].iter().flatten().filter(in_order).any(|older| *older > generation)
+                    || held[at + 1..].iter().flatten().filter(in_order).any(|newer| *newer < generation)
             };
             if told_by_inode(tracked, known) && is_misplaced() {
                 verdicts[at] = self.open(tracked, &seen[at], Weak::new(), 0)?;

@@ -8,7 +8,8 @@
 //! A *lineage* is one log over time: a path together with its rotated siblings. A *generation* is one stretch of its
 //! contents, numbered in the order of writing; a file is the place where a generation lies at the moment. A rename, a
 //! copy or a compression moves a generation to another place; a truncation begins a new generation in the same place.
-//! The engine places a view at (generation, offset), the offset counted in uncompressed bytes.
+//! A rotated file that is found behind its successor is a lineage
+//! of its own (`stray`). The engine places a view at (generation, offset), the offset counted in uncompressed bytes.
 //!
 //! The scanner numbers the generations, since it alone sees all files and may read them. What it cannot know is how
 //! far the shard has read: the shard tells it with claims ([`Scanner::claim`]), from the checkpoint at the start and
@@ -36,6 +37,7 @@ mod resolve;
 mod roles;
 mod scanner;
 mod siblings;
+mod stray;
 mod survey;
 mod tracked;
 mod walk;
@@ -51,3 +53,4 @@ pub use open::{OpenFile, OpenFiles};
 pub use patterns::PatternError;
 pub use scanner::{Cost, Reopened, ScanError, Scanner};
 pub use siblings::{Sibling, sibling};
+pub use stray::log_of;

@@ -401,20 +401,6 @@ impl Lineage {
         self.released.iter().cloned().chain(readable.map(record)).collect()
     }
 
-    /// The log itself, where it is there. A rotated file that was found late has a larger number, and readers have gone to that.
-    pub fn log(&self) -> Option<u32> {
-        let is_it = |known: &&Generation| known.fate == Fate::Present && known.path == self.id;
-        self.generations.iter().rev().find(is_it).map(|known| known.number)
-    }
-
-    /// After a restart that goes on in `generation`: where the log has a smaller number, what was seen of it was read, and what is
-    /// written to it since is late ([`Change::Late`]).
-    pub fn resume(&mut self, generation: u32) {
-        let Lineage { id, generations, .. } = self;
-        let is_left = |known: &&mut Generation| known.number < generation && known.path == *id && !known.gz;
-        generations.iter_mut().filter(is_left).for_each(|known| known.left = Some(known.size));
-    }
-
     /// The first generation of which something can still be read.
     pub fn oldest_readable(&self) -> Option<u32> {
         self.successor(0).map(|at| self.generations[at].number)

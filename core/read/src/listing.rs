@@ -50,7 +50,8 @@ pub struct Sighting {
 /// All files of one lineage, as a scan saw them.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// The lineage: the path, without symlinks, of the file that is written to.
+    /// The lineage: the path, without symlinks, of the file that is written to; of a stray, which is found behind its
+    /// successor, that is the beginning of its name ([`crate::log_of`]).
     pub lineage: Arc<Path>,
     /// The path that was matched; of several the one that has the form of kubelet's pod logs.
     pub shown: Arc<Path>,

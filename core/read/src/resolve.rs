@@ -11,6 +11,8 @@
 //! 4. Anything else is new, unless it lies before all known files in the order of rotation and was written to neither later nor
 //!    since the last look: then it is older than the checkpoint.
 //!
+//! A rotated file that is new while the log is known is a stray ([`crate::stray`]).
+//!
 //! A log that was empty when it was seen last begins like every file. Rotated files that appear behind all known ones
 //! hold what was written to it since, even where it seems to be there still (its inode used again, or a copytruncate).
 //!

@@ -102,7 +102,9 @@ impl Look<'_> {
                         || same && roles.replaced.contains(&orphan.generation);
                     let may_be = match sign {
                         Sign::Inode => same,
-                        Sign::Place => !same && place_of(&roles.files, orphan.generation).contains(&at),
+                        Sign::Place => {
+                            !same && place_of(tracked, &roles.files, orphan.generation).contains(&at)
+                        }
                         Sign::Contents => !same,
                     };
                     if !may_be || is_denied || tells_nothing(tracked, orphan) {
@@ -125,7 +127,7 @@ impl Look<'_> {
             roles.orphans.extract_if(.., |orphan| tells_nothing(tracked, orphan)).collect();
         for orphan in blanks {
             let Roles { seen, files, candidates, replaced, .. } = &*roles;
-            let place = place_of(files, orphan.generation);
+            let place = place_of(tracked, files, orphan.generation);
             let taken =
                 place.clone().find(|at| candidates[*at].as_ref().is_some_and(|it| !it.head.is_empty()));
             let found = place
@@ -161,6 +163,13 @@ impl Look<'_> {
             if let (Role::Holds(number), Some(generation)) = (role, roles.blank) {
                 // The log was empty, so that it begins with what was rotated away since; the file in its place is new.
                 (tracked.next, role, roles.blank) = (number, Role::Holds(generation), None);
+            }
+            if let Role::Holds(number) = role
+                && number >= before.next
+                && log_holds(tracked, roles)
+                    .is_some_and(|log| log < before.next && Some(log) != before.unproven)
+            {
+                tracked.strays.insert(number);
             }
             let begin = if role == Role::Ignored { roles.seen[at].stat.size } else { candidate.begin };
             roles.files[at] = Some(self.adopt(tracked, &roles.seen[at], candidate, role, begin));
@@ -252,9 +261,20 @@ fn tells_nothing(tracked: &Tracked, orphan: &Orphan) -> bool {
         && orphan.open.strong_count() == 0
 }
 
-/// Where a generation may lie in the order of the files: behind the older ones and before the newer ones.
-fn place_of(files: &[Option<Known>], generation: u32) -> std::ops::Range<usize> {
-    let number = |at: &usize| files[*at].as_ref().and_then(Known::generation);
+/// The generation that the log itself holds, where it is there and has its number.
+fn log_holds(tracked: &Tracked, roles: &Roles) -> Option<u32> {
+    let log = roles.files.last()?.as_ref().filter(|known| known.path == tracked.key)?;
+    log.generation()
+}
+
+/// Where a generation may lie in the order of the files: behind the older ones and before the newer ones. Of strays the numbers
+/// tell no order.
+fn place_of(tracked: &Tracked, files: &[Option<Known>], generation: u32) -> std::ops::Range<usize> {
+    if tracked.strays.contains(&generation) {
+        return 0..0;
+    }
+    let in_order = |known: &u32| !tracked.strays.contains(known);
+    let number = |at: &usize| files[*at].as_ref().and_then(Known::generation).filter(in_order);
     let from = (0..files.len()).rev().find(|at| number(at).is_some_and(|known| known < generation));
     let to = (0..files.len()).find(|at| number(at).is_some_and(|known| known > generation));
     from.map_or(0, |at| at + 1)..to.unwrap_or(files.len())

@@ -28,6 +28,7 @@ use crate::open::{OpenFile, OpenFiles};
 use crate::patterns::{PatternError, Patterns, bytes};
 use crate::resolve::refresh;
 use crate::siblings::sibling;
+use crate::stray;
 use crate::survey::Surveys;
 use crate::tracked::{Known, Tracked};
 use crate::walk::{Match, Trouble, Walk};
@@ -143,9 +144,14 @@ impl Scanner {
 
     /// What a checkpoint knows of a lineage; before the first scan. It is reported by that scan, whatever is left of it.
     pub fn restore(&mut self, lineage: &Arc<Path>, records: &[FileRecord], claims: Vec<Claim>) {
-        if let Some(mut tracked) = Tracked::new(lineage.clone(), lineage.clone(), false) {
-            tracked.restore(records, claims);
+        let (log, stray) = stray::parse(lineage);
+        if !self.lineages.contains_key(log) {
+            let log: Arc<Path> = log.into();
+            let Some(tracked) = Tracked::new(log.clone(), log, false) else { return };
             self.track(tracked);
+        }
+        if let Some(tracked) = self.lineages.get_mut(log) {
+            tracked.restore(records, claims, stray);
         }
     }
 
@@ -153,15 +159,16 @@ impl Scanner {
     /// updated is still true, only less helpful: it then takes longer until a truncation is noticed, and a copy is
     /// recognized by less.
     pub fn claim(&mut self, lineage: &Path, claims: Vec<Claim>) {
-        if let Some(tracked) = self.lineages.get_mut(lineage) {
-            tracked.claims = claims;
+        let (log, stray) = stray::parse(lineage);
+        if let Some(tracked) = self.lineages.get_mut(log) {
+            tracked.claim_for(claims, stray);
         }
     }
 
     /// The shard found something else where it had read a generation in this file: it holds other contents now, whatever
     /// its size and its time say. Says which directory has to be looked at.
     pub fn doubt(&mut self, lineage: &Path, generation: u32, file: Identity) -> Option<Arc<Path>> {
-        let tracked = self.lineages.get_mut(lineage)?;
+        let tracked = self.lineages.get_mut(stray::log_of(lineage))?;
         let holds =
             |known: &&mut Known| known.generation() == Some(generation) && known.id() == (file.dev, file.ino);
         tracked.files.iter_mut().filter(holds).for_each(|known| known.doubted = true);
@@ -178,10 +185,15 @@ impl Scanner {
     /// The shard has dropped a lineage whose files are gone ([`crate::Next::Finished`]). Says whether it is forgotten here
     /// too; not when files have appeared since: their listing is on its way or will be.
     pub fn forget(&mut self, lineage: &Path) -> bool {
-        let gone = self.lineages.get(lineage).is_some_and(|tracked| tracked.files.is_empty());
-        if gone && let Some(tracked) = self.lineages.remove(lineage) {
+        let (log, stray) = stray::parse(lineage);
+        let Some(tracked) = self.lineages.get_mut(log) else { return false };
+        let gone = tracked.drop_lineage(stray);
+        if tracked.dropped
+            && (tracked.files.is_empty() && tracked.strays.is_empty())
+            && let Some(tracked) = self.lineages.remove(log)
+        {
             if let Some(keys) = self.by_dir.get_mut(&tracked.dir) {
-                keys.retain(|key| **key != *lineage);
+                keys.retain(|key| **key != *log);
                 if keys.is_empty() {
                     self.by_dir.remove(&tracked.dir);
                 }
@@ -194,7 +206,7 @@ impl Scanner {
     /// Opens the file that holds a generation now. `NotFound` when none does, `ResourceBusy` at the bound on open files
     /// (idle ones will be closed: ask again). After another error the next scan tells what became of it.
     pub fn reopen(&mut self, lineage: &Path, generation: u32) -> io::Result<Reopened> {
-        let files = self.lineages.get_mut(lineage).map(|tracked| &mut tracked.files);
+        let files = self.lineages.get_mut(stray::log_of(lineage)).map(|tracked| &mut tracked.files);
         let known = files.into_iter().flatten().find(|known| known.generation() == Some(generation));
         let known = known.ok_or(ErrorKind::NotFound)?;
         let identity = Identity { dev: known.stat.dev, ino: known.stat.ino, head: known.head };
@@ -285,14 +297,16 @@ impl Scanner {
     fn listings(&mut self, keys: Option<BTreeSet<Arc<Path>>>) -> Vec<Listing> {
         let specs = &self.walk.patterns().specs;
         let undecided = self.sorts_out;
-        let take = |tracked: &mut Tracked| {
-            let told = !(undecided && tracked.specs.is_empty());
-            told.then(|| tracked.take_listing(|spec| specs[spec].id)).flatten()
+        let take = |tracked: &mut Tracked| match undecided && tracked.specs.is_empty() {
+            true => Vec::new(),
+            false => tracked.take_listings(|spec| specs[spec].id),
         };
         let lineages = &mut self.lineages;
         match keys {
-            None => lineages.values_mut().filter_map(take).collect(),
-            Some(keys) => keys.iter().filter_map(|key| take(lineages.get_mut(key)?)).collect(),
+            None => lineages.values_mut().flat_map(take).collect(),
+            Some(keys) => {
+                keys.iter().filter_map(|key| Some(take(lineages.get_mut(key)?))).flatten().collect()
+            }
         }
     }
 

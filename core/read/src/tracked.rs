@@ -1,5 +1,6 @@
 //! A lineage as the scanner knows it: which of its files holds which generation.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -9,6 +10,7 @@ use ringtail_io::Stat;
 use crate::identity::{Claim, FileRecord, Head, Identity};
 use crate::listing::{Listing, Sighting};
 use crate::open::OpenFile;
+use crate::stray;
 
 /// How many generations without a file are remembered, the newest ones.
 const MAX_ORPHANS: usize = 64;
@@ -138,6 +140,8 @@ pub(crate) struct Tracked {
     pub(crate) files: Vec<Known>,
     /// Ascending.
     pub(crate) orphans: Vec<Orphan>,
+    /// Generations that are lineages of their own.
+    pub(crate) strays: BTreeSet<u32>,
     pub(crate) claims: Vec<Claim>,
     /// The listing of `dir` that `files` were taken from.
     pub(crate) dir_version: u64,
@@ -151,6 +155,8 @@ pub(crate) struct Tracked {
     pub(crate) dirty: bool,
     /// Something was ever reported, or the shard knows it from a checkpoint.
     pub(crate) reported: bool,
+    /// The shard has dropped the log, whose files are gone; strays are still there.
+    pub(crate) dropped: bool,
 }
 
 impl Tracked {
@@ -167,6 +173,7 @@ impl Tracked {
             next: 0,
             files: Vec::with_capacity(1),
             orphans: Vec::new(),
+            strays: BTreeSet::new(),
             claims: Vec::new(),
             dir_version: 0,
             was_seen: false,
@@ -174,23 +181,54 @@ impl Tracked {
             refused: 0,
             dirty: false,
             reported: false,
+            dropped: false,
         })
     }
 
-    /// Takes over what a checkpoint knows.
-    pub(crate) fn restore(&mut self, records: &[FileRecord], claims: Vec<Claim>) {
-        self.orphans = records
-            .iter()
-            .map(|record| {
-                let FileRecord { generation, identity, size, gz, .. } = *record;
-                let (witnessed, path, open) = (false, Some(record.path.clone()), Weak::new());
-                Orphan { generation, identity, size, gz, begin: 0, witnessed, path, open }
-            })
-            .collect();
+    /// Takes over what a checkpoint knows of it, or of a stray of it.
+    pub(crate) fn restore(&mut self, records: &[FileRecord], claims: Vec<Claim>, stray: Option<u32>) {
+        self.orphans.extend(records.iter().map(|record| {
+            let FileRecord { generation, identity, size, gz, .. } = *record;
+            let (witnessed, path, open) = (false, Some(record.path.clone()), Weak::new());
+            Orphan { generation, identity, size, gz, begin: 0, witnessed, path, open }
+        }));
         self.orphans.sort_by_key(|orphan| orphan.generation);
         self.next = self.orphans.last().map_or(0, |orphan| orphan.generation.saturating_add(1));
-        self.claims = claims;
+        self.strays.extend(stray);
+        self.claim_for(claims, stray);
         (self.dirty, self.reported) = (true, true);
+    }
+
+    /// Takes over how far the shard has come, in the log or in a stray of it.
+    pub(crate) fn claim_for(&mut self, claims: Vec<Claim>, stray: Option<u32>) {
+        let Tracked { strays, claims: known, .. } = self;
+        known.retain(|claim| match stray {
+            Some(generation) => claim.generation != generation,
+            None => strays.contains(&claim.generation),
+        });
+        known.extend(claims);
+    }
+
+    /// Drops the log, or a stray, where its files are gone. Says whether they are.
+    pub(crate) fn drop_lineage(&mut self, stray: Option<u32>) -> bool {
+        match stray {
+            Some(generation) => self.forget_stray(generation),
+            None => {
+                let is_stray = |known: &Known| known.generation().is_some_and(|it| self.strays.contains(&it));
+                self.dropped = self.files.iter().all(is_stray);
+                self.dropped
+            }
+        }
+    }
+
+    fn forget_stray(&mut self, generation: u32) -> bool {
+        let is_gone = !self.files.iter().any(|known| known.generation() == Some(generation));
+        if is_gone {
+            self.strays.remove(&generation);
+            self.orphans.retain(|orphan| orphan.generation != generation);
+            self.claims.retain(|claim| claim.generation != generation);
+        }
+        is_gone
     }
 
     /// How far a generation was consumed, as far as the shard said.
@@ -206,23 +244,37 @@ impl Tracked {
     }
 
     pub(crate) fn release_before(&mut self, generation: u32) {
-        self.orphans.retain(|orphan| orphan.generation >= generation);
-        self.claims.retain(|claim| claim.generation >= generation);
+        let is_kept = |number: u32| number >= generation || self.strays.contains(&number);
+        self.orphans.retain(|orphan| is_kept(orphan.generation));
+        self.claims.retain(|claim| is_kept(claim.generation));
     }
 
-    /// What there is to report, if anything.
-    pub(crate) fn take_listing(&mut self, spec_id: impl Fn(usize) -> u32) -> Option<Listing> {
+    /// What there is to report, if anything: of the log, and of each of its strays.
+    pub(crate) fn take_listings(&mut self, spec_id: impl Fn(usize) -> u32) -> Vec<Listing> {
         if !self.was_seen || !std::mem::take(&mut self.dirty) {
-            return None;
+            return Vec::new();
         }
-        let files: Vec<Sighting> = self.files.iter_mut().filter_map(Known::sighting).collect();
-        if files.is_empty() && !self.reported {
-            return None;
-        }
-        self.reported = true;
         let mut specs: Vec<u32> = self.specs.iter().map(|spec| spec_id(*spec)).collect();
         specs.sort_unstable();
-        let (lineage, shown, at_start) = (self.key.clone(), self.shown.clone(), self.at_start);
-        Some(Listing { lineage, shown, specs, at_start, files })
+        let sightings = self.files.iter_mut().filter_map(Known::sighting);
+        let (mut stray, files): (Vec<Sighting>, Vec<Sighting>) =
+            sightings.partition(|seen| self.strays.contains(&seen.generation));
+        let listing = |lineage: Arc<Path>, files: Vec<Sighting>| Listing {
+            lineage,
+            shown: self.shown.clone(),
+            specs: specs.clone(),
+            at_start: self.at_start,
+            files,
+        };
+        let mut listings = Vec::with_capacity(1);
+        if !files.is_empty() || self.reported {
+            (self.reported, self.dropped) = (true, self.dropped && files.is_empty());
+            listings.push(listing(self.key.clone(), files));
+        }
+        for generation in &self.strays {
+            let files = stray.extract_if(.., |seen| seen.generation == *generation).collect();
+            listings.push(listing(stray::lineage_of(&self.key, *generation), files));
+        }
+        listings
     }
 }

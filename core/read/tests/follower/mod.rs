@@ -75,8 +75,7 @@ impl Follower {
         let mut logs = BTreeMap::new();
         for Saved { lineage, records, claim } in saved {
             scanner.restore(lineage, records, vec![*claim]);
-            let mut restored = Lineage::restore(lineage.clone(), records.clone());
-            restored.resume(claim.generation);
+            let restored = Lineage::restore(lineage.clone(), records.clone());
             let place = Some((claim.generation, claim.consumed));
             logs.insert(lineage.clone(), Log { place, restored: Some(*claim), ..Log::new(restored) });
         }
@@ -166,11 +165,16 @@ impl Follower {
         let mut saved = Vec::new();
         for (lineage, log) in &mut self.logs {
             let claim = log.claim();
-            let log_itself = log.lineage.log().unwrap_or(claim.generation);
-            log.lineage.release_before(claim.generation.min(log_itself));
+            log.lineage.release_before(claim.generation);
             saved.push(Saved { lineage: lineage.clone(), records: log.lineage.records(), claim });
         }
         saved
+    }
+
+    /// What was read of the log, then of each stray.
+    pub fn all_read(&self) -> String {
+        let read: Vec<u8> = self.logs.values().flat_map(|log| log.read.clone()).collect();
+        String::from_utf8(read).expect("text")
     }
 
     /// The only lineage.
