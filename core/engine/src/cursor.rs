@@ -63,6 +63,10 @@ impl Progress {
         if first {
             let Stood { streams, known } = *stood;
             let ends = Ends::default();
+            if self.open.capacity() == 0 {
+                // Ten thousand quiet logs have one batch each, and a queue would begin with room for four.
+                self.open.reserve_exact(1);
+            }
             self.open.push_back(Entry { batch, stood: streams, known, ends, tail, answered: false });
         }
         if let Some(entry) = self.open.back_mut() {
@@ -96,6 +100,13 @@ impl Progress {
             moved = true;
         }
         moved
+    }
+
+    /// Gives back the memory of what is answered; now and then, since a busy log needs it again.
+    pub(crate) fn rest(&mut self) {
+        if self.open.is_empty() {
+            self.open = VecDeque::new();
+        }
     }
 
     /// Whether every record was answered.

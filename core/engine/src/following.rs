@@ -185,34 +185,35 @@ impl Shard {
             true => Lineage::new(path.clone()),
         };
         self.by_path.insert(path.clone(), id);
-        self.lineages.insert(
-            id,
-            Followed {
-                lineage,
-                path: path.clone(),
-                hash: hash_of(path),
-                shown: listing.shown.clone(),
-                source: Arc::new(Source::from_path(&listing.shown)),
-                specs: Vec::new(),
-                // Most lineages have one of each for ever, and `Vec` would begin with room for four.
-                views: Vec::with_capacity(1),
-                cursors: Vec::with_capacity(1),
-                directories: HashSet::default(),
-                active_at: Duration::ZERO,
-            },
-        );
+        let followed = Followed {
+            lineage,
+            path: path.clone(),
+            hash: hash_of(path),
+            shown: listing.shown.clone(),
+            source: Arc::new(Source::from_path(&listing.shown)),
+            specs: Vec::new(),
+            // Most lineages have one of each for ever, and `Vec` would begin with room for four.
+            views: Vec::with_capacity(1),
+            cursors: Vec::with_capacity(1),
+            watched: Vec::new(),
+            active_at: Duration::ZERO,
+        };
+        self.lineages.insert(id, Box::new(followed));
         id
     }
 
     /// Watches the directories of a lineage's files under the names they have now.
     fn watch(&mut self, id: LineageId, listing: &Listing) {
         let Some(followed) = self.lineages.get_mut(&id) else { return };
-        let paths: HashSet<&Path> = listing.files.iter().map(|file| &*file.path).collect();
-        self.watches.keep_only(&mut *self.parts.io, id, &paths, &followed.directories);
-        followed.directories = paths.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
         let mut all = true;
-        for path in paths {
-            all &= self.watches.follow(&mut *self.parts.io, path, id);
+        for file in &listing.files {
+            all &= self.watches.follow(&mut *self.parts.io, &file.path, id);
+        }
+        let paths = listing.files.iter().map(|file| file.path.clone()).collect();
+        for former in std::mem::replace(&mut followed.watched, paths) {
+            if !followed.watched.contains(&former) {
+                self.watches.leave(&mut *self.parts.io, &former, id);
+            }
         }
         // A deleted file has no name to be told by, and may still be written to.
         let is_told = all && !followed.lineage.holds_deleted();
@@ -307,7 +308,7 @@ impl Shard {
         let stats = running.stats.clone();
         let counts = output == 0;
         let cursor = Cursor { key, lineage: id, view: None, outbox, lane, progress, stats, counts, stood };
-        self.sink.cursors.insert(cursor_id, cursor);
+        self.sink.cursors.insert(cursor_id, Box::new(cursor));
         // Written at once: otherwise a restart before the first answer would begin somewhere else.
         self.sink.dirty.insert(cursor_id);
         if let Some(followed) = self.lineages.get_mut(&id) {

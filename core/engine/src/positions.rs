@@ -36,6 +36,8 @@ impl Shard {
             }
         }
         for id in dirty {
+            let Some(cursor) = self.sink.cursors.get_mut(&id) else { continue };
+            cursor.progress.rest();
             let Some(cursor) = self.sink.cursors.get(&id) else { continue };
             changes.rows.insert(cursor.key.clone(), Some(self.row(cursor)));
             if cursor.view.is_none() && cursor.progress.is_clear() {
@@ -53,7 +55,9 @@ impl Shard {
     fn forget_cursor(&mut self, id: CursorId) {
         let Some(cursor) = self.sink.cursors.get(&id) else { return };
         let row = self.row(cursor);
-        let Some(Cursor { key, lineage, .. }) = self.sink.cursors.remove(&id) else { return };
+        let Some(Cursor { key, lineage, .. }) = self.sink.cursors.remove(&id).map(|cursor| *cursor) else {
+            return;
+        };
         let rows = self.parts.restored.entry(key.lineage.clone()).or_default();
         rows.retain(|(known, _)| *known != key);
         rows.push((key, row));
@@ -160,7 +164,7 @@ impl Shard {
     pub(crate) fn sweep_finished(&mut self, now: Duration) {
         for id in std::mem::take(&mut self.finished) {
             let Some(followed) = self.lineages.get_mut(&id) else { continue };
-            let Followed { lineage, views, cursors, .. } = followed;
+            let Followed { lineage, views, cursors, .. } = &mut **followed;
             let is_read = views.iter().all(|view| {
                 let next = lineage.next(view.place.generation, view.read_at(), now);
                 view.phase == Phase::AtEnd && matches!(next, Next::Finished)
@@ -196,7 +200,7 @@ impl Shard {
         self.ask(Wish::Forget(followed.path.clone()));
         self.by_path.remove(&followed.path);
         self.polled.remove(&id);
-        self.watches.keep_only(&mut *self.parts.io, id, &HashSet::default(), &followed.directories);
+        followed.watched.iter().for_each(|path| self.watches.leave(&mut *self.parts.io, path, id));
     }
 
     /// Publishes how far every output of every pipeline is behind.

@@ -604,7 +604,7 @@ impl Stretch {
 
 /// A view and the lineage it belongs to, found by their numbers.
 pub(crate) fn find(
-    lineages: &mut HashMap<LineageId, Followed>,
+    lineages: &mut HashMap<LineageId, Box<Followed>>,
     id: LineageId,
     view: ViewId,
 ) -> Option<(&mut Followed, usize)> {

@@ -11,7 +11,7 @@
 //! one of them at most.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +132,8 @@ pub(crate) struct Followed {
     pub(crate) specs: Vec<u32>,
     pub(crate) views: Vec<View>,
     pub(crate) cursors: Vec<CursorId>,
-    /// Where its files lie.
-    pub(crate) directories: HashSet<PathBuf>,
+    /// Its files, under the names by which they are watched.
+    pub(crate) watched: Vec<Arc<Path>>,
     /// When something of it was last read.
     pub(crate) active_at: Duration,
 }
@@ -157,7 +157,8 @@ pub(crate) struct Shard {
     pub(crate) table: Table,
     pub(crate) sink: Sink,
     pub(crate) pipelines: HashMap<u32, Arc<Running>>,
-    pub(crate) lineages: HashMap<LineageId, Followed>,
+    /// Boxed, so that room in the map for more costs little, and growing it too: there may be tens of thousands.
+    pub(crate) lineages: HashMap<LineageId, Box<Followed>>,
     pub(crate) by_path: HashMap<Arc<Path>, LineageId>,
     pub(crate) watches: Watches,
     pub(crate) ready: VecDeque<(LineageId, ViewId)>,
@@ -420,6 +421,8 @@ impl Shard {
         if self.ready.is_empty() && self.flights.is_empty() && self.sink.is_clear() {
             self.buffers.release();
             self.parts.slabs.trim(0);
+            // It had room for what happened to all logs at once.
+            self.events = Vec::new();
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) struct Cursor {
 }
 
 pub(crate) struct Sink {
-    pub(crate) cursors: HashMap<CursorId, Cursor>,
+    /// Boxed: see the shard's `lineages`.
+    pub(crate) cursors: HashMap<CursorId, Box<Cursor>>,
     /// By number, which is not used again.
     outboxes: BTreeMap<usize, Outbox>,
     last_outbox: usize,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ringtail_io::{Io, WatchError, WatchId};
 
-use crate::maps::{HashMap, HashSet};
+use crate::maps::HashMap;
 use crate::names::LineageId;
 
 /// A shard's directory watches, and the names in them that it follows.
@@ -36,22 +36,15 @@ impl Watches {
         watched.id.is_some()
     }
 
-    /// Forgets all names of `lineage` but `kept`, and the watches of directories that have none left.
-    pub(crate) fn keep_only(
-        &mut self,
-        io: &mut dyn Io,
-        lineage: LineageId,
-        kept: &HashSet<&Path>,
-        among: &HashSet<PathBuf>,
-    ) {
-        for directory in among {
-            let Some(watched) = self.directories.get_mut(directory) else { continue };
-            watched
-                .names
-                .retain(|name, owner| *owner != lineage || kept.contains(directory.join(name).as_path()));
-            if watched.names.is_empty() {
-                self.end(io, directory);
-            }
+    /// Follows the file at `path` for `lineage` no longer, and ends the watch of a directory that has none left.
+    pub(crate) fn leave(&mut self, io: &mut dyn Io, path: &Path, lineage: LineageId) {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let Some(watched) = self.directories.get_mut(directory) else { return };
+        if watched.names.get(name) == Some(&lineage) {
+            watched.names.remove(name);
+        }
+        if watched.names.is_empty() {
+            self.end(io, directory);
         }
     }
 

@@ -47,7 +47,8 @@ pub(crate) enum AtLimit {
 pub(crate) struct Joins {
     max_record: usize,
     at_limit: AtLimit,
-    open: [Option<Open>; Stream::ALL.len()],
+    /// By stream. Made with the first of them: most of ten thousand logs never have one.
+    open: Option<Box<[Option<Open>; Stream::ALL.len()]>>,
     /// The stream is in the middle of a record that was delivered.
     skipping: [bool; Stream::ALL.len()],
     /// The stream's last record was delivered before its end was seen: its next one is the rest of that.
@@ -79,15 +80,14 @@ enum Text {
 
 impl Joins {
     pub(crate) fn new(max_record: usize, at_limit: AtLimit) -> Self {
-        let open = [const { None }; 3];
-        Joins { max_record, at_limit, open, skipping: [false; 3], parted: [false; 3], done: [None; 3] }
+        Joins { max_record, at_limit, open: None, skipping: [false; 3], parted: [false; 3], done: [None; 3] }
     }
 
     /// Whether a record of `stream` is open, or its rest skipped or still to be marked.
     #[inline]
     pub(crate) fn is_open(&self, stream: Stream) -> bool {
         let stream = stream.index();
-        self.open[stream].is_some()
+        self.open(stream).is_some()
             || self.skipping[stream]
             || self.parted[stream]
             || self.done[stream].is_some()
@@ -95,7 +95,8 @@ impl Joins {
 
     /// Forgets what lies before `oldest`: the reader will not go back behind that.
     pub(crate) fn settle(&mut self, oldest: Position) {
-        let oldest = self.open.iter().flatten().map(|open| open.begin).chain([oldest]).min();
+        let open = self.open.iter().flat_map(|open| open.iter().flatten());
+        let oldest = open.map(|open| open.begin).chain([oldest]).min();
         for (done, skipping) in self.done.iter_mut().zip(self.skipping) {
             *done = done.filter(|done| skipping || Some(*done) > oldest);
         }
@@ -103,12 +104,17 @@ impl Joins {
 
     /// Where the open record of `stream` begins.
     pub(crate) fn begin(&self, stream: Stream) -> Option<Position> {
-        self.open[stream.index()].as_ref().map(|open| open.begin)
+        self.open(stream.index()).map(|open| open.begin)
     }
 
     /// Forgets all open records; returns where the first of them begins.
     pub(crate) fn forget(&mut self) -> Option<Position> {
-        self.open.iter_mut().filter_map(|open| open.take().map(|open| open.begin)).min()
+        self.open.take()?.into_iter().flatten().map(|open| open.begin).min()
+    }
+
+    #[inline]
+    fn open(&self, stream: usize) -> Option<&Open> {
+        self.open.as_ref()?[stream].as_ref()
     }
 
     /// Adds a part that stands in `chunk`. On error the open record is as it was.
@@ -124,7 +130,7 @@ impl Joins {
             return Ok(());
         }
         let next = span.here.1;
-        match &mut self.open[part.stream.index()] {
+        match &mut self.open.get_or_insert_default()[part.stream.index()] {
             Some(open) => {
                 let len = part.len.min(self.max_record - open.text.len());
                 open.text.append_here(part.off, len, span.here, chunk, carries)?;
@@ -150,7 +156,7 @@ impl Joins {
         if self.skip(&part, span, table) {
             return Ok(());
         }
-        match &mut self.open[part.stream.index()] {
+        match &mut self.open.get_or_insert_default()[part.stream.index()] {
             Some(open) => {
                 let len = part.len.min(self.max_record - open.text.len());
                 open.text.append_carried(&carry[part.off..part.off + len])?;
@@ -169,13 +175,14 @@ impl Joins {
 
     /// Moves what stands in `chunk` to carries: the chunk ends here.
     pub(crate) fn leave(&mut self, chunk: &[u8], carries: &CarryPool) -> Result<(), Exhausted> {
-        self.open.iter_mut().flatten().try_for_each(|open| open.text.leave(chunk, carries, 0))
+        let mut open = self.open.iter_mut().flat_map(|open| open.iter_mut().flatten());
+        open.try_for_each(|open| open.text.leave(chunk, carries, 0))
     }
 
     /// Delivers the open record of `stream` with `flags`, the rest of a parted one marked as partial; returns where its
     /// last part ends.
     fn deliver(&mut self, stream: Stream, flags: Flags, table: &mut Table) -> Option<Position> {
-        let open = self.open[stream.index()].take()?;
+        let open = self.open.as_mut()?[stream.index()].take()?;
         let (home, off, len) = match open.text {
             Text::Here { off, len, .. } => (Home::CHUNK, off, len),
             Text::Carried(carry) => {
@@ -212,7 +219,7 @@ impl Joins {
     /// Ends a record with its last part, or when it has passed the limit.
     fn end_if_due(&mut self, part: Part, table: &mut Table) {
         let stream = part.stream.index();
-        let is_full = self.open[stream].as_ref().is_some_and(|open| open.lost > 0);
+        let is_full = self.open(stream).is_some_and(|open| open.lost > 0);
         if part.whole || (is_full && self.at_limit == AtLimit::Deliver) {
             let end = self.deliver(part.stream, Flags::NONE, table);
             if !part.whole {

@@ -398,7 +398,9 @@ impl Lineage {
     /// that are still there, since a restart would take them for new ones, were they not known.
     pub fn records(&self) -> Vec<FileRecord> {
         let readable = self.generations.iter().filter(|known| known.is_readable());
-        self.released.iter().cloned().chain(readable.map(record)).collect()
+        let mut records = Vec::with_capacity(self.released.len() + self.generations.len());
+        records.extend(self.released.iter().cloned().chain(readable.map(record)));
+        records
     }
 
     /// The first generation of which something can still be read.

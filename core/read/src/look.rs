@@ -145,8 +145,9 @@ impl Look<'_> {
         suffix: Option<Suffix>,
     ) -> Result<Option<Seen>, Unclear> {
         *self.stats += 1;
-        let known = tracked.files.iter().find(|known| *known.path == *path);
-        let path = known.map_or_else(|| path.into(), |known| known.path.clone());
+        // Each path is kept once: there may be tens of thousands.
+        let known = tracked.files.iter().map(|known| &known.path).chain([&tracked.key]);
+        let path = known.into_iter().find(|known| ***known == *path).cloned().unwrap_or_else(|| path.into());
         // A symlink is none of the lineage's files: its path has none, and rotated files are no links.
         match self.fs.lstat(&path) {
             Ok(stat) if stat.kind == Kind::File => {

@@ -55,7 +55,9 @@ impl Look<'_> {
         self.find_by_contents(tracked, &mut roles)?;
         self.find_by_place(tracked, &mut roles);
         self.number(tracked, &mut roles, is_first)?;
-        tracked.files = roles.files.into_iter().flatten().collect();
+        // Most lineages have one file, and `collect` would begin with room for four.
+        tracked.files = Vec::with_capacity(roles.files.len());
+        tracked.files.extend(roles.files.into_iter().flatten());
         tracked.set_orphans(roles.orphans);
         let handed = tracked.files.iter().any(|known| known.fresh.is_some());
         tracked.dirty |= handed || roles_of(tracked) != before;

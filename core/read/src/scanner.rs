@@ -94,7 +94,8 @@ pub struct Scanner {
     files: OpenFiles,
     walk: Walk,
     surveys: Surveys,
-    lineages: HashMap<Arc<Path>, Tracked>,
+    /// Boxed, so that room in the map for more costs little, and growing it too: there may be tens of thousands.
+    lineages: HashMap<Arc<Path>, Box<Tracked>>,
     /// The lineages by their directory.
     by_dir: HashMap<Arc<Path>, Vec<Arc<Path>>>,
     /// The state of the walk that `lineages` were taken from.
@@ -303,7 +304,7 @@ impl Scanner {
         };
         let lineages = &mut self.lineages;
         match keys {
-            None => lineages.values_mut().flat_map(take).collect(),
+            None => lineages.values_mut().flat_map(|tracked| take(tracked)).collect(),
             Some(keys) => {
                 keys.iter().filter_map(|key| Some(take(lineages.get_mut(key)?))).flatten().collect()
             }
@@ -381,9 +382,12 @@ impl Scanner {
         Ok((real.clone(), path))
     }
 
-    fn track(&mut self, tracked: Tracked) {
+    fn track(&mut self, mut tracked: Tracked) {
+        if let Some((dir, _)) = self.by_dir.get_key_value(&tracked.dir) {
+            tracked.dir = dir.clone();
+        }
         let (dir, key) = (tracked.dir.clone(), tracked.key.clone());
-        if self.lineages.insert(key.clone(), tracked).is_none() {
+        if self.lineages.insert(key.clone(), Box::new(tracked)).is_none() {
             self.by_dir.entry(dir).or_default().push(key);
         }
     }

@@ -256,9 +256,11 @@ impl Tracked {
         }
         let mut specs: Vec<u32> = self.specs.iter().map(|spec| spec_id(*spec)).collect();
         specs.sort_unstable();
-        let sightings = self.files.iter_mut().filter_map(Known::sighting);
-        let (mut stray, files): (Vec<Sighting>, Vec<Sighting>) =
-            sightings.partition(|seen| self.strays.contains(&seen.generation));
+        // All logs are told at once after a start, and `collect` would begin with room for four.
+        let mut files = Vec::with_capacity(self.files.len());
+        files.extend(self.files.iter_mut().filter_map(Known::sighting));
+        let mut stray: Vec<Sighting> =
+            files.extract_if(.., |seen| self.strays.contains(&seen.generation)).collect();
         let listing = |lineage: Arc<Path>, files: Vec<Sighting>| Listing {
             lineage,
             shown: self.shown.clone(),

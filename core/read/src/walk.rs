@@ -320,6 +320,7 @@ impl Walk {
     ) -> io::Result<bool> {
         let known = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
         let real: Arc<Path> = match (link, known) {
+            (None, _) if path.parent() == Some(&*node.real) => path.clone(),
             (None, _) => node.real.join(name).into(),
             (Some(_), Some(known)) => known.real.clone(),
             (Some(_), None) => dirs.fs.canonical(path)?.into(),
