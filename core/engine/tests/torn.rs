@@ -3,9 +3,12 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 use common::{Memory, Setup, append, cri, eventually, on_both};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use ringtail_engine::{Engine, Mode};
 use ringtail_record::{Flags, Stream};
 
@@ -158,6 +161,27 @@ fn a_partial_does_not_go_on_over_lines_that_were_lost_unread() {
         memory.release();
         let expected = [("begun".to_owned(), Flags::PARTIAL), ("next".to_owned(), Flags::NONE)];
         eventually(|| memory.flagged(Stream::Stdout).len() == 2, "what follows");
+        assert_eq!(memory.flagged(Stream::Stdout), expected);
+        assert!(engine.stop(STOP).all_answered);
+    });
+}
+
+/// How much of it is missing, nobody can know: a `.gz` that was cut off at a place that was not reached.
+#[test]
+fn a_partial_does_not_go_on_over_the_missing_end_of_a_compressed_file() {
+    on_both(|setup| {
+        let lines = |from: u32| -> String {
+            (from..from + 5_000).map(|i| cri("stderr F", &format!("line {i}"))).collect()
+        };
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        gz.write_all((lines(0) + &cri("stdout P", "begun") + &lines(5_000)).as_bytes()).unwrap();
+        let gz = gz.finish().unwrap();
+        fs::write(setup.path("0.log.1.gz"), &gz[..gz.len() * 9 / 10]).unwrap();
+        append(&setup.path("0.log"), &cri("stdout F", "next"));
+        let memory = Memory::new();
+        let engine = setup.start(Mode::Follow, &["*.log"], &[("out", &memory)]);
+        eventually(|| memory.messages().iter().any(|message| message.ends_with("next")), "the next file");
+        let expected = [("begun".to_owned(), Flags::PARTIAL), ("next".to_owned(), Flags::NONE)];
         assert_eq!(memory.flagged(Stream::Stdout), expected);
         assert!(engine.stop(STOP).all_answered);
     });

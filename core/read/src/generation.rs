@@ -165,9 +165,12 @@ pub(crate) fn vanish(
     if known.fate != Fate::Present {
         return None;
     }
-    let (dev, ino) = (known.identity.dev, known.identity.ino);
-    let in_place = |file: &Sighting| (file.stat.dev, file.stat.ino) == (dev, ino);
-    if listing.files.iter().any(in_place) {
+    let id = (known.identity.dev, known.identity.ino);
+    let is_held = known.open.as_ref().is_some_and(|open| (open.dev, open.ino) == id);
+    // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
+    let was_emptied =
+        |file: &Sighting| (file.stat.dev, file.stat.ino) == id && (is_held || file.path == known.path);
+    if listing.files.iter().any(was_emptied) {
         let emptied = Change::Emptied { generation: known.number, path: known.path.clone() };
         return Some(known.lose(LostReason::Truncated, consumed(known.number)).unwrap_or(emptied));
     }

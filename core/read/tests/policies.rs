@@ -89,6 +89,31 @@ fn deleted_files_are_held_within_age_and_bytes_and_then_counted() {
     }
 }
 
+/// A rotated file is deleted while nobody has it open, and the next log gets its inode number.
+#[test]
+fn a_deleted_file_whose_inode_number_is_used_again_counts_as_deleted() {
+    let mut writer = Writer::new("0.log");
+    let one = writer.sibling(".1");
+    writer.lines_to(&one, 20);
+    writer.lines(10);
+    let (mut lineage, mut listing) = lineage(&writer);
+    let unread = fs::metadata(&one).expect("stat").len();
+    assert!(lineage.close(0));
+    let deleted = listing.files.remove(0);
+    listing.files[0].path = writer.sibling(".1").as_path().into();
+    let mut log = listing.files[0].clone();
+    (log.generation, log.path, log.file) = (2, writer.path.as_path().into(), None);
+    log.stat.ino = deleted.stat.ino;
+    listing.files.push(log);
+    let lost = |change: &Change| match change {
+        Change::Lost { generation, reason, bytes, .. } => Some((*generation, *reason, *bytes)),
+        _ => None,
+    };
+    let changes = lineage.apply(&listing, Duration::ZERO, |_| 0);
+    let lost: Vec<_> = changes.iter().filter_map(lost).collect();
+    assert_eq!(lost, [(0, LostReason::Deleted, unread)]);
+}
+
 #[test]
 fn a_generation_that_cannot_be_read_is_given_up_counted_and_passed() {
     let (writer, mut lineage, _) = rotated();
