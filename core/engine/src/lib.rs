@@ -18,6 +18,7 @@ mod checkpoint;
 mod checkpointer;
 mod config;
 mod cursor;
+mod decoding;
 mod engine;
 mod following;
 #[cfg(feature = "fuzzing")]
