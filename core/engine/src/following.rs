@@ -79,18 +79,29 @@ impl Shard {
             followed.source = Arc::new(Source::from_path(&listing.shown));
         }
         let changes = followed.lineage.apply(listing, now, consumed);
-        if !changes.is_empty() {
-            // A row that knows its files as they once were would not know them again, even where no answer comes.
-            self.sink.dirty.extend(&followed.cursors);
-        }
         if followed.lineage.holds_deleted() {
             self.holding.insert(id);
+        }
+        if !changes.iter().all(|change| self.is_answered(id, change)) {
+            // A row that knows its files as they once were would not know them again, even where no answer comes.
+            self.sink.dirty.extend(self.lineages.get(&id).into_iter().flat_map(|followed| &followed.cursors));
         }
         changes.into_iter().for_each(|change| self.take_change(id, change));
         self.watch(id, listing);
         self.reconcile(id, lacks_base(listing));
         self.drop_vanished(id, listing);
         self.changed(id);
+    }
+
+    /// Whether a change says only that a file grew, and all that is in it was answered: the rows of those answers say where it
+    /// ends, and a listing follows every line of a log that has few.
+    fn is_answered(&self, id: LineageId, change: &Change) -> bool {
+        let Change::Grew { generation } = *change else { return false };
+        let Some(followed) = self.lineages.get(&id) else { return false };
+        let known = followed.lineage.generations().iter().find(|known| known.number == generation);
+        let end = known.filter(|known| !known.gz).map(|known| Position { generation, offset: known.size });
+        let stands = |id: &CursorId| self.position(self.sink.cursors.get(id)?).into_iter().min();
+        end.is_some() && followed.cursors.iter().all(|id| stands(id) >= end)
     }
 
     /// Whether a lineage that is not followed has to be: a running pipeline wants it, or had a position in it when

@@ -1,6 +1,7 @@
 //! A shard's positions: rows for the checkpoint, claims for the scanner, lag for the operator, and the end of
 //! lineages that are gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringtail_parse::Format;
@@ -12,7 +13,7 @@ use crate::cursor::Streams;
 use crate::maps::HashSet;
 use crate::names::{CursorId, LineageId};
 use crate::row::{Key, Row};
-use crate::shard::{Followed, Shard, Wish};
+use crate::shard::{Followed, Running, Shard, Wish};
 use crate::sink::Cursor;
 use crate::stats::Lag;
 use crate::view::{Phase, Standing, View};
@@ -90,7 +91,7 @@ impl Shard {
     }
 
     /// From where a restart would go on for a cursor.
-    fn position(&self, cursor: &Cursor) -> Streams {
+    pub(crate) fn position(&self, cursor: &Cursor) -> Streams {
         let view = self.view_of(cursor);
         cursor.progress.positions(&view.map_or(cursor.stood.streams, View::positions))
     }
@@ -203,9 +204,13 @@ impl Shard {
         followed.watched.iter().for_each(|path| self.watches.leave(&mut *self.parts.io, path, id));
     }
 
-    /// Publishes how far every output of every pipeline is behind.
+    /// Publishes how far every output of every pipeline is behind, also where there is nothing to collect.
     pub(crate) fn measure_lag(&self) {
-        let mut lag = Lag::default();
+        let outputs = |running: &Arc<Running>| {
+            let name = running.name.clone();
+            running.outputs.clone().into_iter().map(move |output| ((name.clone(), output), 0))
+        };
+        let mut lag: Lag = self.pipelines.values().flat_map(outputs).collect();
         for cursor in self.sink.cursors.values() {
             let behind = self.behind(cursor);
             *lag.entry((cursor.key.pipeline.clone(), cursor.key.output.clone())).or_default() += behind;

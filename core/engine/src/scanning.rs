@@ -63,6 +63,8 @@ pub(crate) struct Scanning {
     pub(crate) shards: Vec<ShardLink>,
     pub(crate) watched: HashMap<Arc<Path>, Option<WatchId>>,
     pub(crate) by_id: HashMap<WatchId, Arc<Path>>,
+    /// A watch ended by itself: its directory may be there again.
+    lost: bool,
     pub(crate) dirty: HashSet<Arc<Path>>,
     /// Files to open again as soon as others are closed.
     busy: HashSet<(Arc<Path>, u32)>,
@@ -92,6 +94,7 @@ impl Scanning {
             shards,
             watched: HashMap::default(),
             by_id: HashMap::default(),
+            lost: false,
             dirty: HashSet::default(),
             busy: HashSet::default(),
             stats,
@@ -215,6 +218,10 @@ impl Scanning {
 
     /// Watches the directories that the scanner names, and only these.
     fn watch_directories(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        if !self.scanner.directories_changed() && !lost {
+            return;
+        }
         let wanted = self.scanner.directories();
         let gone: HashSet<Arc<Path>> = self.watched.keys().cloned().collect();
         let gone = wanted.iter().fold(gone, |mut gone, path| {
@@ -253,6 +260,7 @@ impl Scanning {
                     if let Some(path) = self.by_id.remove(&watch) {
                         self.watched.remove(&path);
                         self.dirty.insert(path);
+                        self.lost = true;
                     }
                 }
                 Event::Overflow => self.rescan_at = Duration::ZERO,

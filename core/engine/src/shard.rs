@@ -186,7 +186,8 @@ pub(crate) struct Shard {
     pub(crate) last_number: u64,
     pub(crate) ticked_at: Duration,
     pub(crate) polled_at: Duration,
-    measured_at: Duration,
+    /// When the lag is to be measured next.
+    measure_at: Duration,
     pub(crate) draining: bool,
     epoch: Epoch,
     /// What the engine was told last.
@@ -239,7 +240,7 @@ impl Shard {
             ticked_at: Duration::ZERO,
             holding: HashSet::default(),
             polled_at: Duration::ZERO,
-            measured_at: Duration::ZERO,
+            measure_at: Duration::ZERO,
             draining: false,
             epoch: 0,
             told: None,
@@ -385,6 +386,7 @@ impl Shard {
     /// All files that were there have been seen: what comes from now on is new to the pipelines.
     fn scanned(&mut self) {
         self.scanned = true;
+        self.measure_at = Duration::ZERO;
         let new = self.pipelines.values().filter(|running| !running.has_started);
         let new: Vec<Arc<str>> = new.map(|running| running.name.clone()).collect();
         self.started.extend(new.iter().cloned());
@@ -411,8 +413,8 @@ impl Shard {
             self.poll();
             self.enforce_hold(now);
         }
-        if now >= self.measured_at + MEASURE_EVERY {
-            self.measured_at = now;
+        if now >= self.measure_at {
+            self.measure_at = now + MEASURE_EVERY;
             self.measure_lag();
         }
         self.write_positions();

@@ -4,10 +4,10 @@ mod common;
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Memory, Setup, cri, on_both};
-use ringtail_engine::{BatchLimits, Engine, Mode, Pipeline};
+use ringtail_engine::{BatchLimits, Engine, EngineStats, LagSnapshot, Mode, Pipeline};
 use ringtail_parse::Limits;
 
 /// A line of a random shape: streams mixed, parts, over either limit, malformed, empty.
@@ -59,5 +59,33 @@ fn delivered_and_lost_bytes_are_the_bytes_of_the_files() {
         let lost: u64 = lost.iter().map(|(_, bytes)| bytes).sum();
         assert_eq!(memory.input_bytes().iter().sum::<u64>() + lost, size);
         assert!(engine.stop(Duration::from_secs(5)).all_answered);
+    });
+}
+
+/// It is measured every five seconds, and was not before the first five were over.
+#[test]
+fn the_lag_is_known_at_once_after_a_start() {
+    on_both(|setup| {
+        fs::write(setup.path("0.log"), cri("stdout F", "line").repeat(100)).unwrap();
+        let size = fs::metadata(setup.path("0.log")).unwrap().len();
+        let (held, never) = (Memory::holding(), Memory::new());
+        let pipelines = || {
+            let full = setup.pipeline("full", &["*.log"], &[("held", &held)]);
+            vec![full, setup.pipeline("empty", &["none/*"], &[("never", &never)])]
+        };
+        let lag = |stats: EngineStats| {
+            let of = |pipeline: &str| stats.lag.iter().find(|lag: &&LagSnapshot| lag.pipeline == pipeline);
+            (of("full").map(|lag| lag.bytes), of("empty").map(|lag| lag.bytes))
+        };
+        let is_known = |_| {
+            let engine = Engine::start(setup.config(Mode::Follow), pipelines()).unwrap();
+            let begun = Instant::now();
+            while lag(engine.stats()) != (Some(size), Some(0)) && begun.elapsed() < Duration::from_secs(4) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            begun.elapsed() < Duration::from_secs(4)
+        };
+        // A machine that is busy may take its time, but not each time.
+        assert!((0..3).any(is_known));
     });
 }

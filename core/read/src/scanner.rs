@@ -10,6 +10,8 @@
 //! Hard links within one lineage are one file; two lineages that are linked are two.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -100,6 +102,8 @@ pub struct Scanner {
     by_dir: HashMap<Arc<Path>, Vec<Arc<Path>>>,
     /// The state of the walk that `lineages` were taken from.
     mapped: u64,
+    /// [`Scanner::directories`] may have changed.
+    moved: bool,
     /// No scan of everything was done since the specs were set.
     first: bool,
     /// It is still to be said which lineages no spec wants any more: not before a scan could look everywhere.
@@ -126,6 +130,7 @@ impl Scanner {
             lineages: HashMap::default(),
             by_dir: HashMap::default(),
             mapped: 0,
+            moved: true,
             first: true,
             sorts_out: true,
             errors: HashMap::default(),
@@ -138,7 +143,7 @@ impl Scanner {
     /// that no spec wants any more are reported without specs.
     pub fn set_specs(&mut self, specs: &[FileSpec]) -> Result<(), PatternError> {
         self.walk = Walk::new(Patterns::new(specs)?);
-        (self.mapped, self.first, self.sorts_out) = (0, true, true);
+        (self.mapped, self.moved, self.first, self.sorts_out) = (0, true, true, true);
         self.lineages.values_mut().for_each(|tracked| tracked.specs.clear());
         Ok(())
     }
@@ -239,10 +244,17 @@ impl Scanner {
     /// The directories, without symlinks, in which files come and go that matter: those of lineages, those that patterns
     /// lead to, and of patterns that lead nowhere yet, the last one that exists.
     pub fn directories(&self) -> Vec<Arc<Path>> {
-        let lineages =
-            self.lineages.values().filter(|tracked| !tracked.files.is_empty()).map(|tracked| &tracked.dir);
+        let has_files =
+            |key: &Arc<Path>| self.lineages.get(key).is_some_and(|tracked| !tracked.files.is_empty());
+        let lineages = self.by_dir.iter().filter(|(_, keys)| keys.iter().any(has_files)).map(|(dir, _)| dir);
         let all: BTreeSet<&Arc<Path>> = self.walk.directories().chain(lineages).collect();
         all.into_iter().cloned().collect()
+    }
+
+    /// Whether [`Scanner::directories`] may have changed since this was asked last: to name them all costs something.
+    pub fn directories_changed(&mut self) -> bool {
+        let walked = self.walk.directories_changed();
+        std::mem::take(&mut self.moved) || walked
     }
 
     /// What could not be looked at, as far as it is new.
@@ -313,26 +325,24 @@ impl Scanner {
 
     /// Takes the lineages from what the walk found; those that are new or wanted otherwise come back.
     fn map(&mut self, all: bool, troubles: &mut Vec<Trouble>) -> Vec<Arc<Path>> {
-        let mut wanted: HashMap<Arc<Path>, (Vec<usize>, Arc<Path>)> = HashMap::default();
-        let mut matches: Vec<(Arc<Path>, Match)> =
-            self.walk.matches().iter().map(|(path, found)| (path.clone(), found.clone())).collect();
-        matches.sort_unstable_by(|a, b| rank(&a.0, &a.1).cmp(&rank(&b.0, &b.1)));
+        let mut wanted: HashMap<Arc<Path>, Wanted> = HashMap::default();
+        let matches = self.walk.matches();
         for (path, found) in matches {
-            let (key, shown) = match self.fold(path, &found) {
-                Ok(folded) => folded,
+            match fold(path, found, &self.lineages, &mut self.dirs) {
+                Ok((key, shown)) => match wanted.entry(key) {
+                    Entry::Vacant(new) => {
+                        new.insert(Wanted { path: path.clone(), specs: found.specs.clone(), shown });
+                    }
+                    Entry::Occupied(known) => known.into_mut().add(path, found, shown, matches),
+                },
                 Err(trouble) => {
                     troubles.push(trouble);
                     self.mapped = 0;
-                    continue;
                 }
-            };
-            let entry = wanted.entry(key).or_insert_with(|| (Vec::new(), shown));
-            entry.0.extend(found.specs);
+            }
         }
         let mut changed = Vec::new();
-        for (key, (mut specs, shown)) in wanted {
-            specs.sort_unstable();
-            specs.dedup();
+        for (key, Wanted { specs, shown, .. }) in wanted {
             if !self.lineages.contains_key(&key) {
                 let Some(tracked) = Tracked::new(key.clone(), shown.clone(), self.first && all) else {
                     continue;
@@ -359,29 +369,6 @@ impl Scanner {
         }
     }
 
-    /// The lineage of a matched path, and the path to show: a rotated file belongs to its base, where that is.
-    fn fold(&mut self, path: Arc<Path>, found: &Match) -> Result<(Arc<Path>, Arc<Path>), Trouble> {
-        let real = &found.real;
-        if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
-            && let Some(sibling) = sibling(bytes(name))
-        {
-            let base = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(sibling.base);
-            let key: Arc<Path> = dir.join(base).into();
-            let dir: Arc<Path> = dir.into();
-            let known = match self.dirs.look(&dir) {
-                _ if self.lineages.contains_key(&key) => true,
-                Ok(dir) => dir.has(base),
-                Err(error) if error.kind() == ErrorKind::NotFound => false,
-                Err(error) => return Err((dir, error)),
-            };
-            if known {
-                let shown = if *path == **real { key.clone() } else { path.with_file_name(base).into() };
-                return Ok((key, shown));
-            }
-        }
-        Ok((real.clone(), path))
-    }
-
     fn track(&mut self, mut tracked: Tracked) {
         if let Some((dir, _)) = self.by_dir.get_key_value(&tracked.dir) {
             tracked.dir = dir.clone();
@@ -396,7 +383,7 @@ impl Scanner {
         let mut stats = 0;
         for tracked in self.lineages.values_mut() {
             let look = (&self.files, &self.walk, &*self.clock);
-            look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
+            self.moved |= look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
         }
         stats
     }
@@ -406,7 +393,7 @@ impl Scanner {
         for key in keys {
             if let Some(tracked) = self.lineages.get_mut(key) {
                 let look = (&self.files, &self.walk, &*self.clock);
-                look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
+                self.moved |= look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
             }
         }
         stats
@@ -439,6 +426,65 @@ impl Scanner {
     }
 }
 
+/// The lineage of a matched path, and the path to show: a rotated file belongs to its base, where that is.
+fn fold(
+    path: &Arc<Path>,
+    found: &Match,
+    lineages: &HashMap<Arc<Path>, Box<Tracked>>,
+    dirs: &mut Dirs,
+) -> Result<(Arc<Path>, Arc<Path>), Trouble> {
+    let real = &found.real;
+    if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
+        && let Some(sibling) = sibling(bytes(name))
+    {
+        let base = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(sibling.base);
+        let key: Arc<Path> = dir.join(base).into();
+        if lineages.contains_key(&key) || has(dirs, dir, base)? {
+            let shown = if *path == *real { key.clone() } else { path.with_file_name(base).into() };
+            return Ok((key, shown));
+        }
+    }
+    Ok((real.clone(), path.clone()))
+}
+
+/// Whether a directory has an entry of this name.
+fn has(dirs: &mut Dirs, dir: &Path, name: &OsStr) -> Result<bool, Trouble> {
+    let dir: Arc<Path> = dir.into();
+    match dirs.look(&dir) {
+        Ok(dir) => Ok(dir.has(name)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err((dir, error)),
+    }
+}
+
+/// What is wanted of a lineage, by the paths that lead to it.
+struct Wanted {
+    /// Ascending.
+    specs: Vec<usize>,
+    shown: Arc<Path>,
+    /// The path that `shown` comes from: the smallest by [`rank`].
+    path: Arc<Path>,
+}
+
+impl Wanted {
+    /// One more path leads to it.
+    fn add(
+        &mut self,
+        path: &Arc<Path>,
+        found: &Match,
+        shown: Arc<Path>,
+        matches: &HashMap<Arc<Path>, Match>,
+    ) {
+        self.specs.extend(&found.specs);
+        self.specs.sort_unstable();
+        self.specs.dedup();
+        if rank(path, found) < rank(&self.path, &matches[&self.path]) {
+            (self.path, self.shown) = (path.clone(), shown);
+        }
+    }
+}
+
+/// Says whether the lineage has its first file now, or has lost its last.
 fn look_at(
     tracked: &mut Tracked,
     dirs: &mut Dirs,
@@ -446,7 +492,8 @@ fn look_at(
     surveys: &mut Surveys,
     troubles: &mut Vec<Trouble>,
     stats: &mut u64,
-) {
+) -> bool {
+    let had_files = !tracked.files.is_empty();
     let specs = &walk.patterns().specs;
     let wanting = tracked.specs.clone();
     // The most patient spec decides, the others see a little more.
@@ -467,6 +514,7 @@ fn look_at(
         stats,
     };
     refresh(tracked, dirs, look);
+    had_files == tracked.files.is_empty()
 }
 
 /// Which of several paths to a file is shown: the smallest of these. Last a link that strays, which a container may have made that

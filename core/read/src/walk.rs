@@ -81,6 +81,8 @@ pub(crate) struct Walk {
     matches: HashMap<Arc<Path>, Match>,
     /// Changes with every change of `matches`.
     version: u64,
+    /// [`Walk::directories`] may have changed.
+    moved: bool,
     /// More paths match than the limit allows.
     overflow: bool,
     /// Links that are not followed, and where they lead.
@@ -117,6 +119,11 @@ impl Walk {
     /// Directories, without symlinks, in which a new name may matter.
     pub(crate) fn directories(&self) -> impl Iterator<Item = &Arc<Path>> {
         self.nodes.values().filter(|node| node.expects).map(|node| &node.real)
+    }
+
+    /// Whether [`Walk::directories`] may have changed since this was asked last.
+    pub(crate) fn directories_changed(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Looks at everything.
@@ -286,7 +293,10 @@ impl Walk {
         }
         node.dirs.sort_unstable();
         node.files.sort_unstable();
-        if let Some(before) = self.take(path) {
+        let before = self.take(path);
+        let directory = |node: &Node| node.expects.then(|| node.real.clone());
+        self.moved |= before.as_ref().and_then(directory) != directory(&node);
+        if let Some(before) = before {
             before
                 .dirs
                 .iter()
@@ -529,6 +539,7 @@ impl Walk {
         let mut todo = vec![path.clone()];
         while let Some(path) = todo.pop() {
             let Some(node) = self.take(&path) else { continue };
+            self.moved |= node.expects;
             todo.extend(node.dirs);
             for file in node.files {
                 self.version += u64::from(self.matches.remove(&file).is_some());
