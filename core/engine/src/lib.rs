@@ -36,6 +36,7 @@ mod renamed;
 mod row;
 mod scanning;
 mod shard;
+mod sharing;
 #[cfg(test)]
 mod simulation;
 mod sink;
