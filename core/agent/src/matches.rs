@@ -75,7 +75,11 @@ fn scan(specs: &[FileSpec], owners: &[PathId]) -> Option<Matches> {
     let (fs, clock) = (Arc::new(RealFs), Arc::new(RealClock::new()));
     let mut scanner = Scanner::new(fs, clock, OpenFiles::new(OPEN_FILES), specs).ok()?;
     let mut matches = Matches::default();
-    for spec in scanner.scan_all().into_iter().flat_map(|listing| listing.specs) {
+    scanner.begin();
+    // There the names have to do: to look at the files may take minutes, and the collection does it anyway.
+    let mut wanting = scanner.leave_far();
+    wanting.extend(scanner.scan_rest().into_iter().map(|listing| listing.specs));
+    for spec in wanting.into_iter().flatten() {
         if let Some(owner) = usize::try_from(spec).ok().and_then(|spec| owners.get(spec)) {
             *matches.counts.entry(*owner).or_default() += 1;
         }

@@ -22,7 +22,7 @@ use crate::health::{
 use crate::maps::{HashMap, HashSet};
 use crate::renamed::{KeptNames, Missing};
 use crate::row::{Row, known_files};
-use crate::scanning::{Order, Scanning, ShardLink, shard_number};
+use crate::scanning::{Order, PIECE, Scanning, ShardLink, shard_number};
 use crate::shard::{Message, RowsByLineage, Running, Shard, ShardParts};
 use crate::stats::{EngineStats, LostReason, Stats};
 
@@ -351,8 +351,15 @@ impl Engine {
         let mut scanner = Scanner::new(fs, clock.clone(), open_files, &[]).map_err(StartError::Pattern)?;
         restore_scanner(&mut scanner, restored);
         let (orders, ordered) = unbounded();
-        let scanning =
-            Scanning::new(scanner, watch, clock, (ordered, wishes), self.links.clone(), self.stats.clone());
+        let scanning = Scanning::new(
+            scanner,
+            watch,
+            clock,
+            (ordered, wishes),
+            self.links.clone(),
+            self.stats.clone(),
+            PIECE,
+        );
         let thread = spawn("rt-scanner".to_owned(), &self.alarm, move || scanning.run())?;
         self.scanner = Some((orders, waker, thread));
         Ok(())

@@ -19,9 +19,17 @@ use crate::sink::Cursor;
 use crate::stats::LostReason;
 use crate::view::{Lens, Standing};
 
+/// How often files are looked at on a mount that has more to read than it can give at once.
+const POLL_BUSY_EVERY: Duration = Duration::from_secs(5);
+
 /// Whether the file that a lineage is named after is not there: it was deleted, or rotated and not begun anew.
 fn lacks_base(listing: &Listing) -> bool {
     !listing.files.iter().any(|file| file.path == listing.lineage)
+}
+
+/// Whether it is read from a mount that may never answer, as NFS, CIFS or FUSE.
+fn is_far(followed: &Followed) -> bool {
+    followed.lineage.open_files().any(|(_, file)| file.remote_mount().is_some())
 }
 
 /// The number by which a lineage chooses its shard and its lanes, for a stray that of its log; stable over restarts.
@@ -220,9 +228,15 @@ impl Shard {
         self.changed(id);
     }
 
-    /// Looks at the files that no watch tells about.
-    pub(crate) fn poll(&mut self) {
-        let polled: Vec<LineageId> = self.polled.iter().copied().collect();
+    /// Looks at the files that no watch tells about. On a mount that cannot serve all who wait for it, looking may take it as
+    /// long as reading: there not every time.
+    pub(crate) fn poll(&mut self, now: Duration) {
+        let spares_far = self.remote.has_waiting() && now < self.polled_far_at + POLL_BUSY_EVERY;
+        if !spares_far {
+            self.polled_far_at = now;
+        }
+        let is_spared = |id: &LineageId| spares_far && self.lineages.get(id).is_some_and(|it| is_far(it));
+        let polled: Vec<LineageId> = self.polled.iter().copied().filter(|id| !is_spared(id)).collect();
         polled.into_iter().for_each(|id| self.changed(id));
     }
 

@@ -1,8 +1,12 @@
 //! The scanner's thread: it lists, opens and recognises files, since any of that may block, and tells the shards.
 //!
 //! Limits: a look at everything every [`RESCAN_EVERY`], or [`RESCAN_BLIND`] where some directory cannot be watched; in
-//! between the directories that inotify reports, not sooner than [`GATHER`] after the look before, and so that looking
-//! takes at most a tenth of the time.
+//! between the directories that inotify reports, not sooner than [`GATHER`] after the look before, and so that looking at
+//! them takes at most a tenth of the time.
+//!
+//! What lies on NFS, CIFS or FUSE may take minutes to be looked at. It comes last, and in pieces of [`PIECE`]: between
+//! them comes what changes elsewhere, and each piece is told at once. A look that is not at its end when the next one is due
+//! goes on behind it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -23,6 +27,9 @@ const RESCAN_EVERY: Duration = Duration::from_secs(5);
 
 /// How often, where watches are known to be missing.
 const RESCAN_BLIND: Duration = Duration::from_secs(2);
+
+/// How long a look at everything keeps the thread from anything else; what lies in one lineage is looked at in one go.
+pub(crate) const PIECE: Duration = Duration::from_millis(100);
 
 /// How long changes are gathered before a directory is listed.
 const GATHER: Duration = Duration::from_millis(10);
@@ -72,6 +79,11 @@ pub(crate) struct Scanning {
     /// No look at what inotify reported before this.
     pub(crate) not_before: Duration,
     pub(crate) rescan_at: Duration,
+    /// When the look at everything began that is under way.
+    began_at: Duration,
+    /// The shards are to be told when it is at its end.
+    is_awaited: bool,
+    piece: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stopped: bool,
     events: Vec<Event>,
@@ -85,6 +97,7 @@ impl Scanning {
         (orders, wishes): (Receiver<Order>, Receiver<Wish>),
         shards: Vec<ShardLink>,
         stats: Arc<Stats>,
+        piece: Duration,
     ) -> Self {
         Scanning {
             scanner,
@@ -100,6 +113,9 @@ impl Scanning {
             stats,
             not_before: Duration::ZERO,
             rescan_at: Duration::MAX,
+            began_at: Duration::ZERO,
+            is_awaited: false,
+            piece,
             clock,
             stopped: false,
             events: Vec::new(),
@@ -123,9 +139,12 @@ impl Scanning {
         }
         let now = self.clock.now();
         if now >= self.rescan_at {
-            self.look_at_all(now);
+            self.begin_look();
         } else if !self.dirty.is_empty() && now >= self.not_before {
             self.look_at_dirty();
+        }
+        if self.scanner.is_looking() {
+            self.go_on_looking();
         }
         self.wait(longest);
     }
@@ -138,8 +157,8 @@ impl Scanning {
                         // The engine checks patterns before it sends them.
                         tracing::error!(%error, "a pipeline's paths cannot be used");
                     }
-                    self.look_at_all(self.clock.now());
-                    self.shards.iter().for_each(|shard| shard.tell(Message::Scanned));
+                    self.is_awaited = true;
+                    self.begin_look();
                 }
                 Order::Stop => self.stopped = true,
             }
@@ -174,25 +193,50 @@ impl Scanning {
         }
     }
 
-    fn look_at_all(&mut self, now: Duration) {
+    fn begin_look(&mut self) {
         self.dirty.clear();
-        let listings = self.scanner.scan_all();
+        if !self.scanner.is_looking() {
+            self.began_at = self.clock.now();
+        }
+        self.scanner.begin();
+        self.watch_directories();
+        self.rescan_at = self.clock.now() + self.rescan_every();
+    }
+
+    fn go_on_looking(&mut self) {
+        let listings = self.scanner.go_on(self.piece);
         self.report(listings);
+        if self.scanner.is_looking() {
+            return;
+        }
+        self.watch_directories();
+        let now = self.clock.now();
+        let (took, every) = (now.saturating_sub(self.began_at), self.rescan_every());
+        // After one that took long there is a pause.
+        self.rescan_at = now + every.saturating_sub(took).max(took.min(every));
+        if std::mem::take(&mut self.is_awaited) {
+            self.shards.iter().for_each(|shard| shard.tell(Message::Scanned));
+        }
+    }
+
+    fn rescan_every(&self) -> Duration {
         let is_blind = self.watched.values().any(Option::is_none);
-        self.rescan_at = now + if is_blind { RESCAN_BLIND } else { RESCAN_EVERY };
+        if is_blind { RESCAN_BLIND } else { RESCAN_EVERY }
     }
 
     fn look_at_dirty(&mut self) {
-        let mut listings = Vec::new();
+        let (began, mut listings) = (self.clock.now(), Vec::new());
         for directory in std::mem::take(&mut self.dirty) {
             listings.extend(self.scanner.scan_dir(&directory));
         }
         self.report(listings);
+        self.watch_directories();
+        let now = self.clock.now();
+        self.not_before = now + GATHER.max(now.saturating_sub(began) * (SHARE - 1));
     }
 
     /// Tells the shards what was seen, and what could not be.
     fn report(&mut self, listings: Vec<Listing>) {
-        let before = self.clock.now();
         for error in self.scanner.take_errors() {
             self.stats.unreadable.add(1);
             tracing::warn!(path = %error.path.display(), %error, "cannot look at a log file or directory");
@@ -206,10 +250,6 @@ impl Scanning {
                 shard.tell(Message::Listings(listings));
             }
         }
-        self.watch_directories();
-        let now = self.clock.now();
-        let cost = self.scanner.last_cost().elapsed + (now - before);
-        self.not_before = now + GATHER.max(cost * (SHARE - 1));
     }
 
     fn shard_of(&self, lineage: &Path) -> &ShardLink {
@@ -238,8 +278,10 @@ impl Scanning {
             if !self.watched.contains_key(&path) {
                 // What cannot be watched is seen by the next look at everything.
                 let id = self.watch.watch(&path, Interest::Entries).ok();
-                // Something may have come between the look and the watch.
-                self.dirty.insert(path.clone());
+                if id.is_some() {
+                    // Something may have come between the look and the watch.
+                    self.dirty.insert(path.clone());
+                }
                 self.by_id.extend(id.map(|id| (id, path.clone())));
                 self.watched.insert(path, id);
             }
@@ -250,7 +292,8 @@ impl Scanning {
         let now = self.clock.now();
         let due = if self.dirty.is_empty() { self.rescan_at } else { self.not_before.min(self.rescan_at) };
         let longest = if self.busy.is_empty() { longest } else { GATHER };
-        let wait = if self.stopped { Duration::ZERO } else { due.saturating_sub(now).min(longest) };
+        let is_busy = self.stopped || self.scanner.is_looking();
+        let wait = if is_busy { Duration::ZERO } else { due.saturating_sub(now).min(longest) };
         let mut events = std::mem::take(&mut self.events);
         self.watch.wait(wait, &mut events);
         for event in events.drain(..) {

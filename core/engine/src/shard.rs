@@ -186,6 +186,8 @@ pub(crate) struct Shard {
     pub(crate) last_number: u64,
     pub(crate) ticked_at: Duration,
     pub(crate) polled_at: Duration,
+    /// The same, of files on mounts that may never answer.
+    pub(crate) polled_far_at: Duration,
     /// When the lag is to be measured next.
     measure_at: Duration,
     pub(crate) draining: bool,
@@ -240,6 +242,7 @@ impl Shard {
             ticked_at: Duration::ZERO,
             holding: HashSet::default(),
             polled_at: Duration::ZERO,
+            polled_far_at: Duration::ZERO,
             measure_at: Duration::ZERO,
             draining: false,
             epoch: 0,
@@ -410,7 +413,7 @@ impl Shard {
         self.rejoin_views();
         if now >= self.polled_at + POLL_EVERY {
             self.polled_at = now;
-            self.poll();
+            self.poll(now);
             self.enforce_hold(now);
         }
         if now >= self.measure_at {

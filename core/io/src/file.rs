@@ -155,7 +155,7 @@ impl OsFile {
             None => call(&self.handle.fd),
             Some(mount) => {
                 let fd = self.handle.fd.clone();
-                mount.lane.call(move || call(&fd))
+                mount.lane.call(move |_| call(&fd))
             }
         }
     }

@@ -3,12 +3,15 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::OFlags;
 
 use crate::file::{File, OsFile, stat_of};
+use crate::lane::{STACK_BYTES, THREADS};
 use crate::mounts;
 use crate::straight;
 
@@ -17,7 +20,12 @@ pub trait Fs: Send + Sync {
     /// Opens a regular file for reading, by a path without symlinks as [`Fs::canonical`] gives it: a symlink on the way or
     /// at the end, put there since, is refused (`PermissionDenied`). FIFOs, sockets and devices are refused
     /// (`InvalidInput`) without being opened.
-    fn open(&self, path: &Path) -> io::Result<Arc<File>>;
+    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
+        self.open_as(path).map(|(file, _)| file)
+    }
+
+    /// The same, and what the file was just before.
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)>;
 
     /// What lies at `path`, symlinks followed.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
@@ -30,6 +38,17 @@ pub trait Fs: Send + Sync {
 
     /// The absolute path without symlinks.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Whether `path` leads to a mount whose answers may take long. Not asked of the mount.
+    fn is_far(&self, _path: &Path) -> bool {
+        false
+    }
+
+    /// Does a piece of work for each number below `count`, in no order: one after the other or, where `place` is
+    /// [far](Fs::is_far), several at once.
+    fn each(&self, _place: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(work);
+    }
 }
 
 /// What `stat` tells.
@@ -52,7 +71,7 @@ pub struct Stat {
 }
 
 /// What a directory entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A regular file.
     File,
@@ -71,26 +90,38 @@ pub struct DirEntry {
     pub name: OsString,
     /// What it is, the link itself where it is one.
     pub kind: Kind,
+    /// The inode number, where the file system tells it in listings; some have one number for all.
+    pub ino: u64,
 }
 
-/// The file system of the machine. What leads to a mount that may never answer is asked on that mount's own thread, and is
-/// `TimedOut` when no answer comes in two seconds.
+/// The file system of the machine. What leads to a mount that may never answer is asked on that mount's own threads,
+/// and is `TimedOut` when it answers nothing for two seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
 impl Fs for RealFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
-        let (fd, remote) = where_it_is(path, open)?;
-        let remote = remote.map(mounts::remote_of);
-        Ok(Arc::new(File::from_os(OsFile::new(fd, remote))))
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
+        let Some(mount) = mounts::remote_at(path) else {
+            let (fd, stat) = straight::open(path)?;
+            let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);
+            return Ok((opened(fd, remote.then_some(stat.dev))?, stat));
+        };
+        let (owned, device) = (path.to_owned(), mount.device);
+        let (fd, stat, remote) = mount.lane.call(move |_| {
+            let (fd, stat) = straight::open(&owned)?;
+            // Another one may be mounted below.
+            let remote = stat.dev == device || is_remote(rustix::fs::fstatfs(&fd)?.f_type);
+            Ok((fd, stat, remote))
+        })?;
+        Ok((opened(fd, remote.then_some(stat.dev))?, stat))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        where_it_is(path, |path| Ok(stat_of(&rustix::fs::stat(path)?)))
+        where_it_is(path, |path, _| Ok(stat_of(&rustix::fs::stat(path)?)))
     }
 
     fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        where_it_is(path, |path| Ok(stat_of(&rustix::fs::lstat(path)?)))
+        where_it_is(path, |path, _| Ok(stat_of(&rustix::fs::lstat(path)?)))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -98,7 +129,32 @@ impl Fs for RealFs {
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        where_it_is(path, |path| std::fs::canonicalize(path))
+        where_it_is(path, |path, _| std::fs::canonicalize(path))
+    }
+
+    fn is_far(&self, path: &Path) -> bool {
+        mounts::remote_at(path).is_some()
+    }
+
+    fn each(&self, place: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        if count < 2 || !self.is_far(place) {
+            return (0..count).for_each(work);
+        }
+        let next = AtomicUsize::new(0);
+        let serve = || {
+            let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            numbers.take_while(|number| *number < count).for_each(work);
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..count.min(THREADS) {
+                // With fewer threads it only takes longer.
+                let builder = std::thread::Builder::new().name("ringtail-look".into());
+                if builder.stack_size(STACK_BYTES).spawn_scoped(scope, serve).is_err() {
+                    break;
+                }
+            }
+            serve();
+        });
     }
 }
 
@@ -106,35 +162,34 @@ impl Fs for RealFs {
 fn where_it_is<T, F>(path: &Path, call: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Path, &dyn Fn()) -> io::Result<T> + Send + 'static,
 {
     match mounts::remote_at(path) {
-        None => call(path),
+        None => call(path, &|| {}),
         Some(mount) => {
             let path = path.to_owned();
-            mount.lane.call(move || call(&path))
+            mount.lane.call(move |pulse| call(&path, &|| pulse.answered()))
         }
     }
 }
 
-/// Opens a regular file; its device where that is remote.
-fn open(path: &Path) -> io::Result<(OwnedFd, Option<u64>)> {
-    let fd = straight::open(path)?;
-    let Stat { dev, .. } = stat_of(&rustix::fs::fstat(&fd)?);
+/// An open file, and the device where that may never answer.
+fn opened(fd: OwnedFd, remote: Option<u64>) -> io::Result<Arc<File>> {
     // On NONBLOCK files io_uring before 5.12 answers EAGAIN instead of waiting for the disk.
     rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
-    let remote = is_remote(rustix::fs::fstatfs(&fd)?.f_type);
-    Ok((fd, remote.then_some(dev)))
+    Ok(Arc::new(File::from_os(OsFile::new(fd, remote.map(mounts::remote_of)))))
 }
 
-fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
+/// `answered`: to be called as the answers come, since a large directory takes many.
+fn read_dir(path: &Path, answered: &dyn Fn()) -> io::Result<Vec<DirEntry>> {
     std::fs::read_dir(path)?
         .map(|entry| {
             let entry = entry?;
+            answered();
             // Asks the kernel only where the file system does not tell kinds in listings; by then the entry may be
             // gone.
             let kind = entry.file_type().map_or(Kind::Other, kind_of);
-            Ok(DirEntry { name: entry.file_name(), kind })
+            Ok(DirEntry { name: entry.file_name(), kind, ino: entry.ino() })
         })
         .collect()
 }

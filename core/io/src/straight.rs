@@ -18,7 +18,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 
 use crate::file::stat_of;
-use crate::fs::Kind;
+use crate::fs::{Kind, Stat};
 
 /// The kernel or a seccomp profile refused `openat2` once: it is not asked again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
@@ -26,17 +26,17 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// NONBLOCK so that a FIFO without a writer, put where a log is expected, does not hold the opening.
 const READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// Opens the regular file at `path`, which is absolute.
-pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
+/// Opens the regular file at `path`, which is absolute; says what it was just before.
+pub(crate) fn open(path: &Path) -> io::Result<(OwnedFd, Stat)> {
     let found = find(path, REFUSED.load(Ordering::Relaxed))?;
-    require_regular(&found)?;
+    let stat = require_regular(&found)?;
     match openat(CWD, format!("/proc/self/fd/{}", found.as_raw_fd()), READING, Mode::empty()) {
-        Ok(fd) => Ok(fd),
+        Ok(fd) => Ok((fd, stat)),
         // Without /proc the path is gone once more.
         Err(Errno::NOENT | Errno::NOTDIR) => {
             let fd = resolve(path, READING, REFUSED.load(Ordering::Relaxed)).map_err(told)?;
-            require_regular(&fd)?;
-            Ok(fd)
+            let stat = require_regular(&fd)?;
+            Ok((fd, stat))
         }
         Err(error) => Err(error.into()),
     }
@@ -91,9 +91,10 @@ fn is_file(dir: &OwnedFd, name: &OsStr) -> bool {
     stat.is_ok_and(|stat| !matches!(stat_of(&stat).kind, Kind::Symlink | Kind::Directory))
 }
 
-fn require_regular(fd: &OwnedFd) -> io::Result<()> {
-    match stat_of(&fstat(fd)?).kind {
-        Kind::File => Ok(()),
+fn require_regular(fd: &OwnedFd) -> io::Result<Stat> {
+    let stat = stat_of(&fstat(fd)?);
+    match stat.kind {
+        Kind::File => Ok(stat),
         kind => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a regular file: {kind:?}"))),
     }
 }
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     fn kind(path: &Path, refused: bool) -> Result<(), io::ErrorKind> {
-        find(path, refused).and_then(|fd| require_regular(&fd)).map_err(|error| error.kind())
+        find(path, refused).and_then(|fd| require_regular(&fd)).map(drop).map_err(|error| error.kind())
     }
 
     /// A directory without symlinks on the way to it.
@@ -162,7 +163,7 @@ mod tests {
     fn what_is_opened_can_be_read() {
         let (_folder, root) = folder();
         fs::write(root.join("x.log"), "x\n").expect("written");
-        let fd = open(&root.join("x.log")).expect("opened");
+        let (fd, _) = open(&root.join("x.log")).expect("opened");
         assert_eq!(io::read_to_string(fs::File::from(fd)).expect("read"), "x\n");
     }
 

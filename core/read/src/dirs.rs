@@ -2,14 +2,16 @@
 //!
 //! A listing is believed while the directory's own time of change stays the same and lay [`SETTLED`] back when it was
 //! listed (within that, a second change may bear the same time), and two listings in succession said the same (one alone
-//! may leave names out while others are renamed); every [`RELIST_EVERY`] scans it is listed anyway, for file systems
-//! whose times cannot be trusted.
+//! may leave names out while others are renamed); in every [`RELIST_EVERY`]th look at everything it is listed anyway, for file
+//! systems whose times cannot be trusted.
 
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringtail_io::{Clock, DirEntry, Fs, Kind, Stat};
 
@@ -23,8 +25,11 @@ const SETTLED: i64 = 3_000_000_000;
 /// Nanoseconds in which two changes may bear the same time, on file systems of Linux.
 const TICK: i64 = 10_000_000;
 
-/// Scans after which a directory is listed although it seems unchanged.
+/// Looks at everything after which a directory is listed although it seems unchanged.
 const RELIST_EVERY: u64 = 32;
+
+/// How long what was seen of a directory is believed within one scan.
+const STALE: Duration = Duration::from_secs(1);
 
 /// A directory as it was listed last.
 pub(crate) struct Dir {
@@ -39,6 +44,8 @@ pub(crate) struct Dir {
     /// The rotated files among the entries, by the name of their base.
     siblings: HashMap<OsString, Vec<usize>>,
     listed_ns: i64,
+    /// The look at everything in which it was listed last.
+    round: u64,
     /// The scan in which it was looked at last.
     looked: u64,
 }
@@ -55,6 +62,24 @@ impl Dir {
         at.is_ok_and(|at| self.entries[at].kind == Kind::File)
     }
 
+    /// Whether `stat`, asked later, says that nothing has changed since it was listed.
+    fn is_as_listed(&self, stat: &Stat) -> bool {
+        self.stat == *stat && self.listed_ns.saturating_sub(stat.modified_ns) > TICK
+    }
+
+    /// What stands here of one log, in a number: the names of its files, and where the file system tells them, their inode
+    /// numbers. Never 0.
+    pub(crate) fn print_of(&self, base: &OsStr) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.stat.dev, self.stat.ino).hash(&mut hasher);
+        let own = self.entries.binary_search_by(|entry| entry.name.as_os_str().cmp(base)).ok();
+        for at in own.iter().chain(self.siblings.get(base).into_iter().flatten()) {
+            let DirEntry { name, kind, ino } = &self.entries[*at];
+            (name, kind, ino).hash(&mut hasher);
+        }
+        hasher.finish().max(1)
+    }
+
     pub(crate) fn has(&self, name: &OsStr) -> bool {
         self.entries.binary_search_by(|entry| entry.name.as_os_str().cmp(name)).is_ok()
     }
@@ -66,6 +91,9 @@ pub(crate) struct Dirs {
     clock: Arc<dyn Clock>,
     known: HashMap<Arc<Path>, Dir>,
     scan: u64,
+    round: u64,
+    /// When this scan began.
+    began: Duration,
     versions: u64,
     /// Directories listed since the start.
     pub(crate) listed: u64,
@@ -73,12 +101,40 @@ pub(crate) struct Dirs {
 
 impl Dirs {
     pub(crate) fn new(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Self {
-        Dirs { fs, clock, known: HashMap::default(), scan: 0, versions: 0, listed: 0 }
+        Dirs {
+            fs,
+            clock,
+            known: HashMap::default(),
+            scan: 0,
+            round: 0,
+            began: Duration::ZERO,
+            versions: 0,
+            listed: 0,
+        }
     }
 
     /// Begins a scan: every directory is looked at again when it is asked for.
     pub(crate) fn begin(&mut self) {
         self.scan += 1;
+        self.began = self.clock.now();
+    }
+
+    /// Begins a scan that is a look at everything.
+    pub(crate) fn begin_round(&mut self) {
+        self.round += 1;
+        self.begin();
+    }
+
+    /// In a scan that takes long: what was seen of directories a while ago is not believed any more.
+    pub(crate) fn go_on(&mut self) {
+        if self.clock.now().saturating_sub(self.began) > STALE {
+            self.begin();
+        }
+    }
+
+    /// The number of this look at everything, or of the last one.
+    pub(crate) fn round(&self) -> u64 {
+        self.round
     }
 
     /// The number of this scan.
@@ -86,22 +142,21 @@ impl Dirs {
         self.scan
     }
 
-    /// Ends a scan of everything: forgets what it did not ask for.
-    pub(crate) fn sweep(&mut self) {
-        let scan = self.scan;
-        self.known.retain(|_, dir| dir.looked == scan);
+    /// Forgets the directories that were not asked for since this scan.
+    pub(crate) fn sweep(&mut self, scan: u64) {
+        self.known.retain(|_, dir| dir.looked >= scan);
     }
 
     /// The directory, as of this scan.
     pub(crate) fn look(&mut self, path: &Arc<Path>) -> io::Result<&Dir> {
-        let scan = self.scan;
+        let (scan, round) = (self.scan, self.round);
         match self.known.get_mut(path) {
             Some(dir) if dir.looked == scan => {}
             Some(dir) => {
                 let stat = self.fs.stat(path)?;
                 let rested = dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
                 let settled = stat.modified_ns != 0 && rested && dir.agreed;
-                let due = (scan ^ stat.ino).is_multiple_of(RELIST_EVERY);
+                let due = (round ^ stat.ino).is_multiple_of(RELIST_EVERY) && dir.round != round;
                 if stat != dir.stat || !settled || due {
                     return self.list(path);
                 }
@@ -110,6 +165,14 @@ impl Dirs {
             None => return self.list(path),
         }
         Ok(&self.known[path])
+    }
+
+    /// Whether the directory has of a log what it had when it was listed last, `print`: names are asked one after the other, and
+    /// what is renamed meanwhile may be among those that were not.
+    pub(crate) fn still_has(&mut self, path: &Arc<Path>, base: &OsStr, print: u64) -> io::Result<bool> {
+        let stat = self.fs.stat(path)?;
+        let is_same = self.known.get(path).is_some_and(|dir| dir.is_as_listed(&stat));
+        Ok(is_same || self.list(path)?.print_of(base) == print)
     }
 
     /// The directory, listed now.
@@ -127,17 +190,25 @@ impl Dirs {
         };
         self.listed += 1;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let same = self.known.get(path).filter(|dir| dir.entries == entries && same_place(&dir.stat, &stat));
-        // The same names may be those of other files by now. The times alone do not tell: a clock may have been set back between.
-        let agreed =
-            same.is_some_and(|dir| dir.stat == stat && dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
+        let before = self.known.get(path).filter(|dir| same_place(&dir.stat, &stat));
+        let same = before.filter(|dir| dir.entries == entries);
+        // The same names may be those of other files by now, which not all file systems tell. The times alone do not tell either:
+        // a clock may have been set back between.
+        let agreed = before
+            .filter(|dir| same_names(&dir.entries, &entries))
+            .is_some_and(|dir| dir.stat == stat && dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
         let version = same.map_or(self.versions + 1, |dir| dir.version);
         self.versions = self.versions.max(version);
         let siblings = group(&entries);
-        let dir = Dir { stat, version, agreed, entries, siblings, listed_ns, looked: self.scan };
+        let dir =
+            Dir { stat, version, agreed, entries, siblings, listed_ns, round: self.round, looked: self.scan };
         self.known.insert(path.clone(), dir);
         Ok(&self.known[path])
     }
+}
+
+fn same_names(a: &[DirEntry], b: &[DirEntry]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (&a.name, a.kind) == (&b.name, b.kind))
 }
 
 fn same_place(a: &Stat, b: &Stat) -> bool {
@@ -158,7 +229,6 @@ fn group(entries: &[DirEntry]) -> HashMap<OsString, Vec<usize>> {
 mod tests {
     use std::path::PathBuf;
     use std::sync::Mutex;
-    use std::time::Duration;
 
     use ringtail_io::File;
 
@@ -195,7 +265,7 @@ mod tests {
     }
 
     impl Fs for Told {
-        fn open(&self, _: &Path) -> io::Result<Arc<File>> {
+        fn open_as(&self, _: &Path) -> io::Result<(Arc<File>, Stat)> {
             Err(ErrorKind::Unsupported.into())
         }
 
@@ -211,7 +281,7 @@ mod tests {
 
         fn read_dir(&self, _: &Path) -> io::Result<Vec<DirEntry>> {
             let names = self.0.lock().expect("no panic").names.ok_or(ErrorKind::NotFound)?;
-            Ok(names.iter().map(|name| DirEntry { name: name.into(), kind: Kind::File }).collect())
+            Ok(names.iter().map(|name| DirEntry { name: name.into(), kind: Kind::File, ino: 0 }).collect())
         }
 
         fn canonical(&self, path: &Path) -> io::Result<PathBuf> {

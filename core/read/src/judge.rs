@@ -5,7 +5,7 @@ use std::sync::Weak;
 
 use crate::head::Content;
 use crate::identity::Head;
-use crate::look::{Look, Seen, Unclear};
+use crate::look::{Look, Opened, Seen, Unclear};
 use crate::open::OpenFile;
 use crate::patterns::bytes;
 use crate::proof::Candidate;
@@ -127,19 +127,17 @@ impl Look<'_> {
         let known = tracked.files.iter().find(|known| known.id() == id);
         let was = known.map(|known| known.role);
         let doubted = known.filter(|known| known.doubted).and_then(Known::generation);
-        let opened = match held.upgrade() {
-            Some(open) => Ok((open.file.clone(), Some(open))),
-            None => self.fs.open(&seen.path).map(|file| (file, None)),
+        let read = match held.upgrade() {
+            None => self.opened(seen).map(|opened| (opened, None)),
+            Some(open) => open.stat().and_then(|stat| {
+                let file = open.file.clone();
+                let head = Content::new(file.clone(), seen.gz).head()?;
+                Ok((Opened { file, stat, head }, Some(open)))
+            }),
         };
-        let read = opened.and_then(|(file, open)| {
-            let stat = file.stat()?;
+        let read = read.map(|(Opened { file, stat, head }, open)| {
             let content = Content::new(file.clone(), seen.gz);
-            let head = match content.head() {
-                // It may still be being written, or end here: what there is tells.
-                Err(error) if error.kind() != ErrorKind::InvalidData || !seen.gz => return Err(error),
-                head => head?,
-            };
-            Ok((stat, Candidate { content, head, stat, file, open, begin, was, doubted }))
+            (stat, Candidate { content, head, stat, file, open, begin, was, doubted })
         });
         match read {
             Ok((stat, _)) if (stat.dev, stat.ino) != id => Err(Unclear::Moving),

@@ -90,7 +90,7 @@ impl Look<'_> {
         let base = candidates.last().and_then(Option::as_ref).filter(|_| seen.iter().any(|it| it.is_base));
         if let Some(base) = base
             && (candidate.head.len() == HEAD_BYTES || self.is_young(file))
-            && is_copy_of(&base.content, &base.stat, candidate, self.surveys)
+            && is_copy_of((&base.content, &base.head), &base.stat, candidate, self.surveys)
                 .map_err(|error| Unclear::of(&tracked.key, error))?
         {
             return Ok(Some(Role::Pending));

@@ -132,18 +132,24 @@ pub(crate) fn is_copy(
         Some(open) => open.file.clone(),
         None => fs.open(&known.path)?,
     };
-    is_copy_of(&Content::new(file, known.gz), &known.stat, candidate, surveys)
+    let original = Content::new(file, known.gz);
+    let head =
+        original.head().or_else(|error| if is_damage(&error) { Ok(Vec::new()) } else { Err(error) })?;
+    is_copy_of((&original, &head), &known.stat, candidate, surveys)
 }
 
-/// The same for any file.
+/// The same for any file, with as much of its head as is known.
 pub(crate) fn is_copy_of(
-    original: &Content,
+    (original, head): (&Content, &[u8]),
     stat: &Stat,
     candidate: &Candidate,
     surveys: &mut Surveys,
 ) -> io::Result<bool> {
     let mut equal = || {
-        if !original.head()?.starts_with(&candidate.head) {
+        // What is known of it may be shorter than it is by now. Where there was nothing, the candidate was there before it.
+        let is_known = head.starts_with(&candidate.head);
+        let may_begin = is_known || !head.is_empty() && candidate.head.starts_with(head);
+        if !may_begin || !is_known && !original.head()?.starts_with(&candidate.head) {
             return Ok(false);
         }
         if !original.is_gz() && candidate.holds(original, stat.size)? {

@@ -29,8 +29,8 @@ use std::io::ErrorKind;
 use crate::dirs::Dirs;
 use crate::identity::Identity;
 use crate::judge::Verdict;
-use crate::look::{Look, Seen, Unclear};
-use crate::tracked::{Orphan, Role, Tracked};
+use crate::look::{Asked, Look, Seen, Unclear};
+use crate::tracked::{Known, Listed, Orphan, Tracked};
 
 /// How often a directory is listed before what it seems to say is believed.
 const LOOKS: usize = 4;
@@ -43,37 +43,53 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
     let (mut names, mut was_gone, mut ids) = (BTreeSet::new(), false, BTreeSet::new());
     for attempt in 1..=MOST_LOOKS {
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
-        let (version, agreed) = match listed {
-            Ok(dir) => (dir.version, dir.agreed),
-            Err(error) if error.kind() == ErrorKind::NotFound => (0, true),
+        let (listed, agreed) = match listed {
+            Ok(dir) => (tracked.listed_in(dir), dir.agreed),
+            Err(error) if error.kind() == ErrorKind::NotFound => (Listed::default(), true),
             Err(error) => return look.troubles.push((tracked.dir.clone(), error)),
         };
-        if attempt == 1 && tracked.was_seen && version == tracked.dir_version && look.unchanged(tracked) {
-            return;
+        if attempt == 1 && tracked.was_seen && listed.print == tracked.listed.print {
+            match look.ask(tracked, listed.modified_ns != tracked.listed.modified_ns) {
+                Asked::Unchanged => return tracked.listed = listed,
+                // What is still to get its number must not be older than what was left out of the listing.
+                Asked::Changed(seen) if !tracked.files.iter().any(Known::is_unsettled) => {
+                    if look.settle(tracked, seen, agreed, true).is_ok() {
+                        return tracked.end_look(listed, look.wall_ns);
+                    }
+                }
+                Asked::Changed(_) | Asked::Moved => {}
+            }
         }
         // That a directory is gone is not believed of one look: it may be on its way to another name and back.
-        let patient = attempt < LOOKS || version == 0 && !was_gone;
-        was_gone = version == 0;
-        let seen = look.observe(tracked, dirs, version, &mut names).and_then(|seen| {
+        let patient = attempt < LOOKS || listed.print == 0 && !was_gone;
+        was_gone = listed.print == 0;
+        let seen = look.observe(tracked, dirs, listed.print == 0, &mut names).and_then(|seen| {
             // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
             let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
             let lacks_none = ids.is_subset(&here);
             ids = here;
-            if lacks_none || attempt == MOST_LOOKS { Ok(seen) } else { Err(Unclear::Moving) }
+            let is_clear = attempt == MOST_LOOKS || lacks_none && is_still(tracked, dirs, listed)?;
+            if is_clear { Ok(seen) } else { Err(Unclear::Moving) }
         });
         match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
-            Ok(()) => {
-                let unreadable = tracked.files.iter().any(|known| known.role == Role::Unreadable);
-                tracked.refused = if unreadable { tracked.refused } else { 0 };
-                (tracked.dir_version, tracked.was_seen, tracked.seen_ns) = (version, true, look.wall_ns);
-                return;
-            }
+            Ok(()) => return tracked.end_look(listed, look.wall_ns),
             Err(Unclear::Moving) => {}
             Err(Unclear::Failed(trouble)) => {
                 let refused = trouble.1.kind() == ErrorKind::PermissionDenied;
                 tracked.refused = if refused { tracked.refused + 1 } else { 0 };
                 return look.troubles.push(trouble);
             }
+        }
+    }
+}
+
+/// Whether the directory has of a lineage what was listed.
+fn is_still(tracked: &Tracked, dirs: &mut Dirs, listed: Listed) -> Result<bool, Unclear> {
+    match listed.print {
+        0 => Ok(true),
+        print => {
+            let still = dirs.still_has(&tracked.dir, &tracked.base, print);
+            still.map_err(|error| Unclear::of(&tracked.dir, error))
         }
     }
 }
@@ -87,6 +103,7 @@ impl Look<'_> {
         agreed: bool,
         patient: bool,
     ) -> Result<(), Unclear> {
+        self.open_ahead(tracked, &seen);
         let verdicts: Result<Vec<_>, Unclear> = seen.iter().map(|file| self.judge(tracked, file)).collect();
         let mut verdicts = verdicts?;
         self.free_copies(tracked, &seen, &mut verdicts)?;

@@ -1,7 +1,12 @@
 //! The scanner: from specs to lineages and what changed in them. All its calls may block; it has a thread of its own.
 //!
-//! A quiet scan costs a `stat` for each directory and for the two newest files of each lineage; the older ones are asked in
-//! every eighth scan. Nothing is opened, read or hashed before a `stat` says something else than the last one.
+//! A quiet look costs a `stat` for each directory and for the two newest files of each lineage; the older ones are asked in
+//! every eighth look. Nothing is opened, read or hashed before a `stat` says something else than the last one, and then
+//! only what it is about.
+//!
+//! A look at everything ([`Scanner::begin`]) is gone on with in pieces ([`Scanner::go_on`]), each of which reports what it saw:
+//! on a mount that answers slowly the whole may take minutes. What lies on such mounts comes last, and what changes elsewhere
+//! meanwhile need not wait for it.
 //!
 //! Between scans the caller watches [`Scanner::directories`] and calls [`Scanner::scan_dir`] for those that changed (after
 //! adding a watch, too: what happened before it is not told). Watches may be blind, so that everything is scanned now and
@@ -67,10 +72,10 @@ impl fmt::Display for ScanError {
     }
 }
 
-/// What the last scan cost.
+/// What the last look cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Time that passed.
+    /// Time that was spent.
     pub elapsed: Duration,
     /// Directories listed.
     pub listed: u64,
@@ -108,9 +113,28 @@ pub struct Scanner {
     first: bool,
     /// It is still to be said which lineages no spec wants any more: not before a scan could look everywhere.
     sorts_out: bool,
+    round: Option<Round>,
     errors: HashMap<Arc<Path>, Reason>,
     new_errors: Vec<ScanError>,
     cost: Cost,
+}
+
+/// A look at everything that is under way.
+struct Round {
+    /// The lineages that are still to be looked at, the next one last.
+    queue: Vec<Arc<Path>>,
+    /// What could not be looked at so far.
+    errors: HashMap<Arc<Path>, Reason>,
+    /// Directories that were not asked for since this scan are of no interest any more.
+    scan: u64,
+    cost: Cost,
+}
+
+/// What there was before something that costs.
+struct Before {
+    now: Duration,
+    listed: u64,
+    inflated: u64,
 }
 
 impl Scanner {
@@ -133,6 +157,7 @@ impl Scanner {
             moved: true,
             first: true,
             sorts_out: true,
+            round: None,
             errors: HashMap::default(),
             new_errors: Vec::new(),
             cost: Cost::default(),
@@ -144,6 +169,7 @@ impl Scanner {
     pub fn set_specs(&mut self, specs: &[FileSpec]) -> Result<(), PatternError> {
         self.walk = Walk::new(Patterns::new(specs)?);
         (self.mapped, self.moved, self.first, self.sorts_out) = (0, true, true, true);
+        self.round = None;
         self.lineages.values_mut().for_each(|tracked| tracked.specs.clear());
         Ok(())
     }
@@ -220,8 +246,7 @@ impl Scanner {
             return Ok(Reopened { file, identity });
         }
         let permit = self.files.permit().ok_or(ErrorKind::ResourceBusy)?;
-        let file = self.dirs.fs.open(&known.path)?;
-        let stat = file.stat()?;
+        let (file, stat) = self.dirs.fs.open_as(&known.path)?;
         if (stat.dev, stat.ino) != known.id() {
             return Err(ErrorKind::NotFound.into());
         }
@@ -233,12 +258,110 @@ impl Scanner {
 
     /// Looks at everything, and reports the lineages in which something changed since they were reported last.
     pub fn scan_all(&mut self) -> Vec<Listing> {
-        self.scan(None)
+        self.begin();
+        self.scan_rest()
+    }
+
+    /// Goes on with a look at everything to its end.
+    pub fn scan_rest(&mut self) -> Vec<Listing> {
+        let mut listings = Vec::new();
+        while self.is_looking() {
+            listings.extend(self.go_on(Duration::MAX));
+        }
+        listings
+    }
+
+    /// Begins a look at everything: finds out which files match. [`Scanner::go_on`] looks at them. Where an earlier look is
+    /// not at its end, its rest belongs to this one, and what it has seen on mounts that answer slowly is not asked again.
+    pub fn begin(&mut self) {
+        let (before, mut troubles) = (self.before(), Vec::new());
+        self.dirs.begin_round();
+        self.walk.scan(&mut self.dirs, &mut troubles);
+        if self.mapped != self.walk.version() {
+            self.mapped = self.walk.version();
+            self.map(true, &mut troubles);
+        }
+        self.sort_out(&troubles);
+        self.first = false;
+        let mut round = self.round.take().unwrap_or_else(|| Round {
+            queue: self.lineages.values().filter(|it| it.is_far).map(|it| it.key.clone()).collect(),
+            errors: HashMap::default(),
+            scan: self.dirs.scan(),
+            cost: Cost::default(),
+        });
+        let queued: BTreeSet<Arc<Path>> = round.queue.iter().cloned().collect();
+        let new = |it: &&Tracked| !it.is_far || !it.was_seen && !queued.contains(&it.key);
+        let (far, near): (Vec<&Tracked>, Vec<&Tracked>) =
+            self.lineages.values().map(|it| &**it).filter(new).partition(|it| it.is_far);
+        round.queue.retain(|key| self.lineages.get(key).is_some_and(|it| it.is_far));
+        round.queue.extend(far.into_iter().chain(near).map(|it| it.key.clone()));
+        round.cost.add(&self.cost_since(&before));
+        self.note(troubles, &mut round.errors);
+        self.round = Some(round);
+    }
+
+    /// Whether a look at everything is under way.
+    pub fn is_looking(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// Leaves out of a look at everything what may take long; which specs want each of these lineages comes back.
+    pub fn leave_far(&mut self) -> Vec<Vec<u32>> {
+        let Some(round) = &mut self.round else { return Vec::new() };
+        let (lineages, specs) = (&self.lineages, &self.walk.patterns().specs);
+        let far = round.queue.extract_if(.., |key| lineages.get(key).is_some_and(|it| it.is_far));
+        let wanting =
+            far.filter_map(|key| Some(lineages.get(&key)?.specs.iter().map(|spec| specs[*spec].id)));
+        wanting.map(Iterator::collect).collect()
+    }
+
+    /// Goes on with a look at everything until `budget` is used up, with one lineage at least, and reports those in which
+    /// something changed.
+    pub fn go_on(&mut self, budget: Duration) -> Vec<Listing> {
+        let Some(mut round) = self.round.take() else { return Vec::new() };
+        let (before, mut troubles) = (self.before(), Vec::new());
+        let (mut looked, mut files) = (Vec::new(), 0);
+        while let Some(key) = round.queue.pop() {
+            self.dirs.go_on();
+            self.refresh(&key, &mut troubles, &mut files);
+            looked.push(key);
+            if self.clock.now().saturating_sub(before.now) >= budget {
+                break;
+            }
+        }
+        self.note(troubles, &mut round.errors);
+        round.cost.add(&Cost { files, ..self.cost_since(&before) });
+        self.cost = round.cost;
+        match round.queue.is_empty() {
+            true => {
+                self.dirs.sweep(round.scan);
+                self.errors = round.errors;
+            }
+            false => self.round = Some(round),
+        }
+        self.listings(looked)
     }
 
     /// The same for one directory, without symlinks, as [`Scanner::directories`] names it, and what is new below it.
     pub fn scan_dir(&mut self, dir: &Path) -> Vec<Listing> {
-        self.scan(Some(dir))
+        let (before, mut troubles, mut files) = (self.before(), Vec::new(), 0);
+        self.dirs.begin();
+        self.walk.scan_dir(dir, &mut self.dirs, &mut troubles);
+        let mut changed = Vec::new();
+        if self.mapped != self.walk.version() {
+            self.mapped = self.walk.version();
+            changed = self.map(false, &mut troubles);
+        }
+        changed.retain(|key| key.parent() != Some(dir));
+        changed.extend(self.by_dir.get(dir).into_iter().flatten().cloned());
+        for key in &changed {
+            self.refresh(key, &mut troubles, &mut files);
+        }
+        let mut present = HashMap::default();
+        self.note(troubles, &mut present);
+        self.errors.extend(present);
+        self.cost = Cost { files, ..self.cost_since(&before) };
+        self.listings(changed)
     }
 
     /// The directories, without symlinks, in which files come and go that matter: those of lineages, those that patterns
@@ -272,42 +395,8 @@ impl Scanner {
         self.lineages.len()
     }
 
-    fn scan(&mut self, only: Option<&Path>) -> Vec<Listing> {
-        let (began, listed, inflated) = (self.clock.now(), self.dirs.listed, self.surveys.inflated);
-        let mut troubles = Vec::new();
-        self.dirs.begin();
-        match only {
-            None => self.walk.scan(&mut self.dirs, &mut troubles),
-            Some(dir) => self.walk.scan_dir(dir, &mut self.dirs, &mut troubles),
-        }
-        let mut changed = Vec::new();
-        if self.mapped != self.walk.version() {
-            self.mapped = self.walk.version();
-            changed = self.map(only.is_none(), &mut troubles);
-        }
-        if only.is_none() {
-            self.sort_out(&troubles);
-        }
-        let files = match only {
-            None => self.refresh_all(&mut troubles),
-            Some(dir) => {
-                changed.extend(self.by_dir.get(dir).into_iter().flatten().cloned());
-                self.refresh_some(&changed, &mut troubles)
-            }
-        };
-        if only.is_none() {
-            self.dirs.sweep();
-            self.first = false;
-        }
-        self.note(troubles, only.is_none());
-        let elapsed = self.clock.now().saturating_sub(began);
-        let inflated = self.surveys.inflated - inflated;
-        self.cost = Cost { elapsed, listed: self.dirs.listed - listed, files, inflated };
-        let keys: Option<BTreeSet<Arc<Path>>> = only.map(|_| changed.into_iter().collect());
-        self.listings(keys)
-    }
-
-    fn listings(&mut self, keys: Option<BTreeSet<Arc<Path>>>) -> Vec<Listing> {
+    /// Reports those of these lineages in which something changed.
+    fn listings(&mut self, keys: Vec<Arc<Path>>) -> Vec<Listing> {
         let specs = &self.walk.patterns().specs;
         let undecided = self.sorts_out;
         let take = |tracked: &mut Tracked| match undecided && tracked.specs.is_empty() {
@@ -315,11 +404,19 @@ impl Scanner {
             false => tracked.take_listings(|spec| specs[spec].id),
         };
         let lineages = &mut self.lineages;
-        match keys {
-            None => lineages.values_mut().flat_map(|tracked| take(tracked)).collect(),
-            Some(keys) => {
-                keys.iter().filter_map(|key| Some(take(lineages.get_mut(key)?))).flatten().collect()
-            }
+        keys.iter().filter_map(|key| Some(take(lineages.get_mut(key)?))).flatten().collect()
+    }
+
+    fn before(&self) -> Before {
+        Before { now: self.clock.now(), listed: self.dirs.listed, inflated: self.surveys.inflated }
+    }
+
+    fn cost_since(&self, before: &Before) -> Cost {
+        Cost {
+            elapsed: self.clock.now().saturating_sub(before.now),
+            listed: self.dirs.listed - before.listed,
+            files: 0,
+            inflated: self.surveys.inflated - before.inflated,
         }
     }
 
@@ -373,38 +470,47 @@ impl Scanner {
         if let Some((dir, _)) = self.by_dir.get_key_value(&tracked.dir) {
             tracked.dir = dir.clone();
         }
+        tracked.is_far = self.dirs.fs.is_far(&tracked.key);
         let (dir, key) = (tracked.dir.clone(), tracked.key.clone());
         if self.lineages.insert(key.clone(), Box::new(tracked)).is_none() {
             self.by_dir.entry(dir).or_default().push(key);
         }
     }
 
-    fn refresh_all(&mut self, troubles: &mut Vec<Trouble>) -> u64 {
-        let mut stats = 0;
-        for tracked in self.lineages.values_mut() {
-            let look = (&self.files, &self.walk, &*self.clock);
-            self.moved |= look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
-        }
-        stats
+    /// Looks at one lineage.
+    fn refresh(&mut self, key: &Path, troubles: &mut Vec<Trouble>, stats: &mut u64) {
+        let Some(tracked) = self.lineages.get_mut(key) else { return };
+        let had_files = !tracked.files.is_empty();
+        let specs = &self.walk.patterns().specs;
+        let wanting = tracked.specs.clone();
+        // The most patient spec decides, the others see a little more.
+        let ages: Option<Vec<Duration>> = wanting.iter().map(|spec| specs[*spec].ignore_older).collect();
+        let oldest = ages.and_then(|ages| ages.into_iter().max());
+        let excluded =
+            |path: &Path| !wanting.is_empty() && wanting.iter().all(|spec| specs[*spec].excludes(path));
+        let fs = self.dirs.fs.clone();
+        let look = Look {
+            fs: &*fs,
+            files: &self.files,
+            wall_ns: self.clock.wall_ns(),
+            round: self.dirs.round(),
+            ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
+            excluded: &excluded,
+            surveys: &mut self.surveys,
+            opened: HashMap::default(),
+            troubles,
+            stats,
+        };
+        refresh(tracked, &mut self.dirs, look);
+        // It has its first file now, or has lost its last.
+        self.moved |= had_files == tracked.files.is_empty();
     }
 
-    fn refresh_some(&mut self, keys: &[Arc<Path>], troubles: &mut Vec<Trouble>) -> u64 {
-        let mut stats = 0;
-        for key in keys {
-            if let Some(tracked) = self.lineages.get_mut(key) {
-                let look = (&self.files, &self.walk, &*self.clock);
-                self.moved |= look_at(tracked, &mut self.dirs, look, &mut self.surveys, troubles, &mut stats);
-            }
-        }
-        stats
-    }
-
-    /// Keeps what is new among the troubles; a scan of everything forgets those that are over.
-    fn note(&mut self, mut troubles: Vec<Trouble>, all: bool) {
+    /// Keeps what is new among the troubles, and adds all to those that are `present`.
+    fn note(&mut self, mut troubles: Vec<Trouble>, present: &mut HashMap<Arc<Path>, Reason>) {
         if self.walk.overflow() {
             troubles.push((Arc::from(Path::new("/")), ErrorKind::QuotaExceeded.into()));
         }
-        let mut present = HashMap::default();
         for (path, error) in troubles {
             let kind = error.kind();
             let reason = (kind, error.raw_os_error());
@@ -418,10 +524,6 @@ impl Scanner {
                 });
             }
             present.insert(path, reason);
-        }
-        match all {
-            true => self.errors = present,
-            false => self.errors.extend(present),
         }
     }
 }
@@ -484,37 +586,13 @@ impl Wanted {
     }
 }
 
-/// Says whether the lineage has its first file now, or has lost its last.
-fn look_at(
-    tracked: &mut Tracked,
-    dirs: &mut Dirs,
-    (files, walk, clock): (&OpenFiles, &Walk, &dyn Clock),
-    surveys: &mut Surveys,
-    troubles: &mut Vec<Trouble>,
-    stats: &mut u64,
-) -> bool {
-    let had_files = !tracked.files.is_empty();
-    let specs = &walk.patterns().specs;
-    let wanting = tracked.specs.clone();
-    // The most patient spec decides, the others see a little more.
-    let ages: Option<Vec<Duration>> = wanting.iter().map(|spec| specs[*spec].ignore_older).collect();
-    let oldest = ages.and_then(|ages| ages.into_iter().max());
-    let excluded =
-        |path: &Path| !wanting.is_empty() && wanting.iter().all(|spec| specs[*spec].excludes(path));
-    let fs = dirs.fs.clone();
-    let look = Look {
-        fs: &*fs,
-        files,
-        wall_ns: clock.wall_ns(),
-        scan: dirs.scan(),
-        ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
-        excluded: &excluded,
-        surveys,
-        troubles,
-        stats,
-    };
-    refresh(tracked, dirs, look);
-    had_files == tracked.files.is_empty()
+impl Cost {
+    fn add(&mut self, more: &Cost) {
+        self.elapsed += more.elapsed;
+        self.listed += more.listed;
+        self.files += more.files;
+        self.inflated += more.inflated;
+    }
 }
 
 /// Which of several paths to a file is shown: the smallest of these. Last a link that strays, which a container may have made that

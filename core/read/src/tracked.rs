@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use ringtail_io::Stat;
 
+use crate::dirs::Dir;
 use crate::identity::{Claim, FileRecord, Head, Identity};
 use crate::listing::{Listing, Sighting};
 use crate::open::OpenFile;
@@ -123,6 +124,15 @@ impl From<&Known> for Option<Orphan> {
     }
 }
 
+/// What a listing had of a lineage.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listed {
+    /// See [`Dir::print_of`]; 0: the directory is not there.
+    pub(crate) print: u64,
+    /// The directory's last change.
+    pub(crate) modified_ns: i64,
+}
+
 /// A lineage.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracked {
@@ -131,6 +141,8 @@ pub(crate) struct Tracked {
     pub(crate) dir: Arc<Path>,
     pub(crate) base: OsString,
     pub(crate) shown: Arc<Path>,
+    /// On a mount whose answers may take long, as far as is known.
+    pub(crate) is_far: bool,
     /// Indexes of the specs that want it.
     pub(crate) specs: Vec<usize>,
     pub(crate) at_start: bool,
@@ -143,8 +155,8 @@ pub(crate) struct Tracked {
     /// Generations that are lineages of their own.
     pub(crate) strays: BTreeSet<u32>,
     pub(crate) claims: Vec<Claim>,
-    /// The listing of `dir` that `files` were taken from.
-    pub(crate) dir_version: u64,
+    /// What stood in `dir` when `files` were taken from it.
+    pub(crate) listed: Listed,
     /// Some look had a result: before that nothing is known of the files, which is not the same as that there are none.
     pub(crate) was_seen: bool,
     /// When the last look with a result took place, in wall time.
@@ -168,6 +180,7 @@ impl Tracked {
             dir,
             base,
             shown,
+            is_far: false,
             specs: Vec::new(),
             at_start,
             next: 0,
@@ -175,7 +188,7 @@ impl Tracked {
             orphans: Vec::new(),
             strays: BTreeSet::new(),
             claims: Vec::new(),
-            dir_version: 0,
+            listed: Listed::default(),
             was_seen: false,
             seen_ns: 0,
             refused: 0,
@@ -229,6 +242,18 @@ impl Tracked {
             self.claims.retain(|claim| claim.generation != generation);
         }
         is_gone
+    }
+
+    /// What a listing has of it.
+    pub(crate) fn listed_in(&self, dir: &Dir) -> Listed {
+        Listed { print: dir.print_of(&self.base), modified_ns: dir.stat.modified_ns }
+    }
+
+    /// A look had a result.
+    pub(crate) fn end_look(&mut self, listed: Listed, wall_ns: i64) {
+        let unreadable = self.files.iter().any(|known| known.role == Role::Unreadable);
+        self.refused = if unreadable { self.refused } else { 0 };
+        (self.listed, self.was_seen, self.seen_ns) = (listed, true, wall_ns);
     }
 
     /// How far a generation was consumed, as far as the shard said.

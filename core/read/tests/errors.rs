@@ -152,9 +152,9 @@ impl Failing {
 }
 
 impl Fs for Failing {
-    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
         self.check(path)?;
-        self.fs.open(path)
+        self.fs.open_as(path)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -215,8 +215,8 @@ struct Hiding {
 }
 
 impl Fs for Hiding {
-    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
-        self.fs.open(path)
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
+        self.fs.open_as(path)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -279,8 +279,8 @@ struct Rotating {
 }
 
 impl Fs for Rotating {
-    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
-        self.fs.open(path)
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
+        self.fs.open_as(path)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {

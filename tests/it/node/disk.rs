@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringtail_agent::demo::Verifier;
 use ringtail_agent::demo::container::Written;
 use ringtail_agent::demo::sink::{take_ndjson, unpack};
 
-use super::hung::far;
+use super::hung::{SOON, far};
 use crate::support::bounds::{FEW_FILES, QUIET, require_memory, require_quiet};
-use crate::support::fuse::{Call, Mood};
+use crate::support::fuse::{Call, Fuse, Mood};
 use crate::support::log::Log;
 use crate::support::metrics::{count, free_addr, metric};
 use crate::support::program::Io;
@@ -22,6 +22,7 @@ use crate::support::{all, not_run, until};
 
 crate::support::on_both_backends! {
     a_slow_disk_loses_nothing_and_holds_up_nothing_else;
+    a_far_mount_is_followed_as_fast_as_it_answers;
     a_disk_that_fails_is_told_and_read_when_it_works_again;
     a_full_disk_under_a_file_output_makes_it_wait;
     a_full_disk_under_the_checkpoint_is_told_and_delivery_goes_on;
@@ -39,7 +40,7 @@ fn a_slow_disk_loses_nothing_and_holds_up_nothing_else(io: Io) {
     let mut near = Log::create(scene.logs().join("near.log"));
     let config = scene.config().path(&scene.path("far/*.log")).path(&scene.logs().join("*.log"));
     let agent = scene.start(&config.http("main", &sink.url(), ""));
-    for round in 0..3 {
+    for round in 0..if all() { 30 } else { 3 } {
         for log in &mut slow {
             log.print(200);
             log.rotate(&format!("20260102-0304{round:02}"));
@@ -55,6 +56,84 @@ fn a_slow_disk_loses_nothing_and_holds_up_nothing_else(io: Io) {
         let verdict = verdict(&sink, &log.written());
         assert!(verdict.exact(), "{verdict}");
     }
+}
+
+/// 30 ms to every answer, and files that were rotated before the start: each is opened once, others are not asked about what
+/// did not change, and near logs do not wait. The long form has 620 files.
+fn a_far_mount_is_followed_as_fast_as_it_answers(io: Io) {
+    let (scene, sink) = (Scene::new(io), good_sink());
+    let Some(mount) = far(&scene, "far") else { return };
+    let (logs, rounds) = if all() { (20, 30) } else { (4, 5) };
+    let create = |number| Log::create(scene.path(&format!("far-backing/far-{number}.log")));
+    let mut distant: Vec<Log> = (0..logs).map(create).collect();
+    let mut near = Log::create(scene.logs().join("near.log"));
+    for log in &mut distant {
+        for round in 0..rounds {
+            log.print(50);
+            log.rotate(&format!("20260102-0304{round:02}"));
+        }
+        log.print(20);
+    }
+    mount.mood(Mood { latency: Duration::from_millis(30), ..Mood::default() });
+    let config = scene.config().path(&scene.path("far/*.log")).path(&scene.logs().join("*.log"));
+    let began = Instant::now();
+    let agent = scene.start(&config.http("main", &sink.url(), ""));
+    let mut near_within = Duration::ZERO;
+    for round in 0..3 {
+        let rotated = Instant::now();
+        near.print(200);
+        near.rotate(&format!("20260102-0304{round:02}"));
+        near.print(200);
+        require_exact(&sink, &near.written());
+        near_within = near_within.max(rotated.elapsed());
+    }
+    assert!(near_within < SOON, "near logs wait for far ones: {near_within:?}");
+    for log in &distant {
+        require_exact(&sink, &log.written());
+    }
+    let (files, took, calls) = (logs * (rounds + 1), began.elapsed(), mount.take_calls());
+    let count = |calls: &[Call], which: &[Call]| calls.iter().filter(|call| which.contains(call)).count();
+    println!(
+        "FIG far mount: {files} files in {took:?}, a rotated near log within {near_within:?}; {} looks at names, {} at files, {} files \
+         opened, {} reads, {} calls to list",
+        count(&calls, &[Call::Lookup]),
+        count(&calls, &[Call::GetAttr]),
+        count(&calls, &[Call::Open]),
+        count(&calls, &[Call::Read]),
+        count(&calls, &[Call::OpenDir, Call::ReadDir, Call::ReleaseDir]),
+    );
+    assert_eq!(count(&calls, &[Call::Open]), files, "each is opened once");
+    if all() {
+        quiet_looks(&mount, logs);
+    }
+    distant.iter_mut().for_each(|log| log.print(20));
+    for log in &distant {
+        require_exact(&sink, &log.written());
+    }
+    agent.stop();
+    for log in distant.iter().chain([&near]) {
+        let verdict = verdict(&sink, &log.written());
+        assert!(verdict.exact(), "{verdict}");
+    }
+}
+
+/// What is asked of a far mount whose files do not change.
+fn quiet_looks(mount: &Fuse, logs: usize) {
+    const SECONDS: usize = 20;
+    // The directory was not changed for long enough to be believed, and is listed no more.
+    std::thread::sleep(Duration::from_secs(10));
+    mount.take_calls();
+    std::thread::sleep(Duration::from_secs(SECONDS as u64));
+    let calls = mount.take_calls();
+    let count = |which| calls.iter().filter(|call| **call == which).count();
+    let [looks, names, opened, reads, listed] =
+        [Call::GetAttr, Call::Lookup, Call::Open, Call::Read, Call::OpenDir].map(count);
+    println!(
+        "FIG far mount, quiet: in {SECONDS} s {names} names and {looks} files looked at, {reads} reads, {listed} listings"
+    );
+    assert!(opened == 0 && listed <= 1, "{opened} opened, {listed} listed");
+    // Once a second each log is read at its end.
+    assert!(reads <= logs * (SECONDS + 2), "{reads} reads");
 }
 
 /// EIO from one kind of call after the other, while logs are written and rotated.

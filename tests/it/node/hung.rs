@@ -31,7 +31,7 @@ pub(super) fn far(scene: &Scene, name: &str) -> Option<Fuse> {
 /// A stop's bound where nothing is in its way but a mount that does not answer: two seconds, the rest is for a busy machine.
 const QUICK: Duration = Duration::from_secs(10);
 /// What is near is looked at every two seconds where it is polled; the rest is for a busy machine.
-const SOON: Duration = Duration::from_secs(8);
+pub(super) const SOON: Duration = Duration::from_secs(8);
 
 /// Everything on the mount hangs, for good, under load: other logs flow, rotate and appear, the metrics answer, and the
 /// agent ends. What is on the mount comes when it answers again.

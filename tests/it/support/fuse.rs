@@ -57,8 +57,10 @@ pub(crate) struct Mood {
     pub(crate) hang: Vec<Call>,
     /// These fail with an error.
     pub(crate) fail: Vec<Call>,
-    /// So late come the answers to reads.
+    /// So long takes a read, one after the other, as on a disk.
     pub(crate) delay: Duration,
+    /// So late comes every answer, whatever else is asked meanwhile, as over a network.
+    pub(crate) latency: Duration,
 }
 
 /// A mounted file system; unmounted, and what hangs let go, when dropped.
@@ -83,6 +85,8 @@ struct State {
     nodes: HashMap<u64, PathBuf>,
     /// What is open, by handle.
     files: HashMap<u64, Arc<File>>,
+    /// What was asked.
+    calls: Vec<Call>,
 }
 
 impl Fuse {
@@ -138,6 +142,11 @@ impl Fuse {
         Healed(self)
     }
 
+    /// What was asked since this was called last.
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.shared.lock().calls)
+    }
+
     /// Requests that wait for an answer in vain.
     pub(crate) fn hanging(&self) -> usize {
         self.shared.lock().hanging.len()
@@ -184,7 +193,7 @@ impl Shared {
         }
     }
 
-    fn handle(self: &Shared, request: &[u8]) {
+    fn handle(self: &Arc<Self>, request: &[u8]) {
         let code = u32_at(request, 4);
         if FORGET.contains(&code) {
             return;
@@ -192,6 +201,7 @@ impl Shared {
         let call = CALLS.into_iter().find(|call| *call as u32 == code);
         let mood = {
             let mut state = self.lock();
+            state.calls.extend(call);
             if call.is_some_and(|call| state.mood.hang.contains(&call)) {
                 state.hanging.push(request.to_vec());
                 return;
@@ -207,7 +217,15 @@ impl Shared {
         if call == Some(Call::Read) {
             thread::sleep(mood.delay);
         }
-        self.send(u64_at(request, 8), answer);
+        let unique = u64_at(request, 8);
+        if mood.latency.is_zero() {
+            return self.send(unique, answer);
+        }
+        let shared = self.clone();
+        thread::spawn(move || {
+            thread::sleep(mood.latency);
+            shared.send(unique, answer);
+        });
     }
 
     fn answer(&self, call: Call, request: &[u8]) -> Result<Vec<u8>, Errno> {

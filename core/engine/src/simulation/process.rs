@@ -34,6 +34,8 @@ pub(super) struct Size {
     pub(super) shards: usize,
     pub(super) memory: usize,
     pub(super) open_files: usize,
+    /// How much of a look at everything is done in one turn: all of it, since no time passes in a turn, or one lineage.
+    pub(super) piece: Duration,
 }
 
 /// One incarnation.
@@ -78,7 +80,15 @@ impl Process {
                 restore_scanner(&mut scanner, &restored);
                 let watch: Box<dyn Watch> = Box::new(world.watcher());
                 let (_, nothing) = unbounded();
-                Scanning::new(scanner, watch, clock.clone(), (nothing, wished), Vec::new(), Arc::default())
+                Scanning::new(
+                    scanner,
+                    watch,
+                    clock.clone(),
+                    (nothing, wished),
+                    Vec::new(),
+                    Arc::default(),
+                    size.piece,
+                )
             },
             orders: unbounded().0,
             shards: Vec::new(),

@@ -18,6 +18,7 @@ use super::process::{Process, Size};
 use super::text::{parse, text};
 use crate::checkpoint::CheckpointError;
 use crate::config::{BatchLimits, Pipeline, PipelineOutput};
+use crate::scanning::PIECE;
 
 /// Things that happen in a run.
 const EVENTS: usize = 300;
@@ -66,7 +67,8 @@ pub(super) struct Run {
 impl Run {
     /// Chooses what the run is about.
     pub(super) fn new(world: &World) -> Self {
-        let size = Size { shards: 1 + pick(world, 3), memory: 32 << 20, open_files: 1000 };
+        let piece = [PIECE, Duration::ZERO][pick(world, 2)];
+        let size = Size { shards: 1 + pick(world, 3), memory: 32 << 20, open_files: 1000, piece };
         let batch = BatchLimits {
             max_bytes: [500, 4_000, 60_000][pick(world, 3)],
             max_records: [3, 50, 8192][pick(world, 3)],

@@ -53,19 +53,20 @@ impl SimFs {
 }
 
 impl Fs for SimFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<File>> {
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
         let chance = self.0.state().faults.open_error;
-        let (node, incarnation) = self.call("open", path, (chance, &OPEN_ERRORS), |state| {
+        let (node, incarnation, stat) = self.call("open", path, (chance, &OPEN_ERRORS), |state| {
             let node = state.disk.walk_straight(path)?;
-            let kind = state.disk.stat(node)?.kind;
+            let stat = state.disk.stat(node)?;
+            let kind = stat.kind;
             if kind != Kind::File {
                 let reason = format!("not a regular file: {kind:?}");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
             }
             state.disk.node_mut(node)?.readers += 1;
-            Ok((node, state.incarnation))
+            Ok((node, state.incarnation, stat))
         })?;
-        Ok(Arc::new(File::from_sim(Handle { world: self.0.clone(), node, incarnation })))
+        Ok((Arc::new(File::from_sim(Handle { world: self.0.clone(), node, incarnation })), stat))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -92,7 +93,8 @@ impl Fs for SimFs {
                 disk.now_ns - modified_ns < CHANGING_NS && unlisted.get(&directory) != Some(&modified_ns);
             let mut found = Vec::new();
             for (name, node) in disk.entries(directory)? {
-                found.push(DirEntry { name: name.clone(), kind: disk.stat(*node)?.kind });
+                let Stat { kind, ino, .. } = disk.stat(*node)?;
+                found.push(DirEntry { name: name.clone(), kind, ino });
             }
             rng.shuffle(&mut found);
             if is_changing && super::faults::strikes(rng, faults.missed_entry) {
