@@ -235,8 +235,7 @@ impl Stretch {
 /// A file ends in the middle of a line, which is not delivered.
 #[cold]
 fn tell_torn(followed: &Followed, generation: u32, bytes: u64) {
-    let file = followed.lineage.generations().iter().find(|file| file.number == generation);
-    let path = file.map_or(&followed.shown, |file| &file.path);
+    let path = followed.path_of(generation);
     let reason = LostReason::Truncated.label();
     tracing::warn!(file = %path.display(), bytes, reason, "the file ends in the middle of a line: half of it is not delivered");
 }

@@ -22,11 +22,6 @@ use crate::view::{Lens, Standing};
 /// How often files are looked at on a mount that has more to read than it can give at once.
 const POLL_BUSY_EVERY: Duration = Duration::from_secs(5);
 
-/// Whether the file that a lineage is named after is not there: it was deleted, or rotated and not begun anew.
-fn lacks_base(listing: &Listing) -> bool {
-    !listing.files.iter().any(|file| file.path == listing.lineage)
-}
-
 /// Whether it is read from a mount that may never answer, as NFS, CIFS or FUSE.
 fn is_far(followed: &Followed) -> bool {
     followed.lineage.open_files().any(|(_, file)| file.remote_mount().is_some())
@@ -75,7 +70,7 @@ impl Shard {
         }
         changes.into_iter().for_each(|change| self.take_change(id, change));
         self.watch(id, listing);
-        self.reconcile(id, lacks_base(listing));
+        self.reconcile(id, !listing.has_log());
         self.drop_vanished(id, listing);
         self.changed(id);
     }
@@ -96,7 +91,7 @@ impl Shard {
     fn concerns(&self, listing: &Listing) -> bool {
         let runs = |key: &Key| self.pipelines.values().any(|running| running.name == key.pipeline);
         let is_restored = || self.restored(&listing.lineage).iter().any(|(key, _)| runs(key));
-        !listing.specs.is_empty() || (lacks_base(listing) && is_restored())
+        !listing.specs.is_empty() || (!listing.has_log() && is_restored())
     }
 
     /// Ends a lineage whose files vanished while the agent was down: what that lost was counted just now, and its

@@ -61,7 +61,7 @@ impl Shard {
             }
             Err(error) => {
                 self.buffers.recycle(region, crate::buffers::ReadSize::Large);
-                self.tell_damage(id, &error);
+                self.tell_damage(id, view_id, &error);
                 self.give_up(id, view_id);
             }
         }
@@ -88,9 +88,9 @@ impl Shard {
         }
     }
 
-    fn tell_damage(&self, id: LineageId, error: &InflateError) {
-        if let Some(followed) = self.lineages.get(&id) {
-            tracing::error!(file = %followed.shown.display(), %error, "a compressed log file cannot be read further");
-        }
+    fn tell_damage(&mut self, id: LineageId, view_id: ViewId, error: &InflateError) {
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let path = followed.path_of(followed.views[at].place.generation);
+        tracing::error!(file = %path.display(), %error, "a compressed log file cannot be read further");
     }
 }

@@ -374,10 +374,11 @@ impl Shard {
 
     fn failed(&mut self, id: LineageId, view_id: ViewId, error: &io::Error) {
         let now = self.now();
-        let Some(followed) = self.lineages.get(&id) else { return };
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         // A cancelled read has no errno's kind of its own; nothing was wrong with the file.
         if error.raw_os_error() != Some(ECANCELED) {
-            tracing::warn!(file = %followed.shown.display(), %error, "cannot read a log file; trying again");
+            let path = followed.path_of(followed.views[at].place.generation);
+            tracing::warn!(file = %path.display(), %error, "cannot read a log file; trying again");
         }
         let once = self.parts.mode == Mode::Once;
         let Some(view) = self.view_mut(id, view_id) else { return };

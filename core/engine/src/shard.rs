@@ -138,6 +138,14 @@ pub(crate) struct Followed {
     pub(crate) active_at: Duration,
 }
 
+impl Followed {
+    /// Where a generation lies, as far as is known.
+    pub(crate) fn path_of(&self, generation: u32) -> &Arc<Path> {
+        let file = self.lineage.generations().iter().find(|file| file.number == generation);
+        file.map_or(&self.shown, |file| &file.path)
+    }
+}
+
 /// A read in flight.
 pub(crate) struct Flight {
     pub(crate) lineage: LineageId,

@@ -3,11 +3,15 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Memory, Setup, append, cri, eventually, on_both};
-use ringtail_engine::Mode;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ringtail_engine::{Engine, Mode};
 
 const LOG: &str = "app.log";
 
@@ -31,6 +35,27 @@ impl Log<'_> {
     fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
+}
+
+/// Until what was answered is written.
+const WRITTEN: Duration = Duration::from_millis(1500);
+
+/// A log and a rotated file of ten lines each, read.
+fn started(log: &mut Log<'_>, out: &Arc<Memory>) -> Engine {
+    log.write(".1", 10);
+    log.write("", 10);
+    let engine = log.setup.start(Mode::Follow, &[LOG], &[("out", out)]);
+    eventually(|| out.len() == 20, "what is there");
+    engine
+}
+
+/// The same with a third file as `.1`, which is found when the others are known.
+fn with_stray(log: &mut Log<'_>, out: &Arc<Memory>) -> Engine {
+    let engine = started(log, out);
+    log.rename(".1", ".2");
+    log.write(".1", 10);
+    eventually(|| out.len() == 30, "the file that is found late");
+    engine
 }
 
 /// Each comes once, and what was written to one file in its order.
@@ -127,6 +152,104 @@ fn with_its_file_goes_what_is_known_of_it() {
         log.write("", 5);
         eventually(|| out.len() == 40, "what is written after the restart");
         let stats = engine.stop(Duration::from_secs(5)).stats;
+        assert!(stats.lost_bytes.iter().all(|(_, bytes)| *bytes == 0), "{:?}", stats.lost_bytes);
+    });
+}
+
+/// It is found while the log has a rotated name, to which the writer goes on writing, or which is taken back.
+#[test]
+fn found_amid_a_rotation_it_does_not_end_the_log() {
+    on_both(|setup| {
+        for name in ["", ".1"] {
+            let setup = setup.apart("amid");
+            let (mut log, out) = (Log { setup: &setup, written: 0 }, Memory::new());
+            let engine = started(&mut log, &out);
+            log.rename(".1", ".3");
+            log.rename("", ".1");
+            log.write(".2", 10);
+            eventually(|| out.len() == 30, "the file that is found late");
+            std::thread::sleep(WRITTEN);
+            if name.is_empty() {
+                log.rename(".1", "");
+            }
+            log.write(name, 5);
+            eventually(|| out.distinct() == 35, "what is written to the log then");
+            assert!(engine.stop(Duration::from_secs(5)).all_answered);
+        }
+    });
+}
+
+/// It is damaged, so that nothing is known of its file; while the agent is stopped it goes, and the log is rotated.
+#[test]
+fn a_damaged_one_leaves_its_place_to_no_other() {
+    on_both(|setup| {
+        let (mut log, out) = (Log { setup: &setup, written: 0 }, Memory::new());
+        let engine = started(&mut log, &out);
+        log.rename(".1", ".2");
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        for number in 0..3_000_u64 {
+            let message = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string();
+            gz.write_all(cri("stdout F", &message).as_bytes()).unwrap();
+        }
+        let mut bytes = gz.finish().unwrap();
+        let damaged = bytes.len() * 3 / 4;
+        bytes[damaged..damaged + 2_000].fill(0xff);
+        fs::write(setup.path("unseen"), &bytes).unwrap();
+        fs::rename(setup.path("unseen"), log.path(".1.gz")).unwrap();
+        eventually(|| out.len() > 100, "what comes before the damage");
+        std::thread::sleep(WRITTEN);
+        assert!(engine.stop(Duration::from_secs(5)).all_answered);
+        fs::remove_file(log.path(".1.gz")).unwrap();
+        log.rename("", ".1");
+        log.write("", 15);
+        let after = Memory::new();
+        let engine = setup.start(Mode::Follow, &[LOG], &[("out", &after)]);
+        eventually(|| after.distinct() == 15, "the new log");
+        assert!(engine.stop(Duration::from_secs(5)).all_answered);
+    });
+}
+
+/// Neither after a change of the pipeline while it runs, nor after one while it is stopped.
+#[test]
+fn it_is_not_read_for_a_pipeline_that_no_longer_wants_its_log() {
+    on_both(|setup| {
+        for stops in [false, true] {
+            let setup = setup.apart("unwanted");
+            let (mut log, out) = (Log { setup: &setup, written: 0 }, Memory::new());
+            let mut engine = with_stray(&mut log, &out);
+            append(&setup.path("other.log"), &cri("stdout F", "other"));
+            if stops {
+                assert!(engine.stop(Duration::from_secs(5)).all_answered);
+                log.write(".1", 5);
+                engine = setup.start(Mode::Follow, &["other.log"], &[("out", &out)]);
+            } else {
+                engine.apply(vec![setup.pipeline("test", &["other.log"], &[("out", &out)])]).unwrap();
+            }
+            eventually(|| out.len() == 31, "the other log");
+            log.write("", 5);
+            log.write(".1", 5);
+            append(&setup.path("other.log"), &cri("stdout F", "again"));
+            eventually(|| out.messages().iter().any(|message| message == "again"), "the other log");
+            std::thread::sleep(WRITTEN);
+            assert_eq!(out.len(), 32, "{:?}", out.messages());
+            assert!(engine.stop(Duration::from_secs(5)).all_answered);
+        }
+    });
+}
+
+/// All of it was read: nothing is lost.
+#[test]
+fn written_anew_in_its_place_it_is_read_anew() {
+    on_both(|setup| {
+        let (mut log, out) = (Log { setup: &setup, written: 0 }, Memory::new());
+        let engine = with_stray(&mut log, &out);
+        std::thread::sleep(WRITTEN);
+        let text: String = (100..140).map(|number| cri("stdout F", &format!("line {number}"))).collect();
+        fs::write(log.path(".1"), text).unwrap();
+        eventually(|| out.len() == 70, "what is written to it then");
+        std::thread::sleep(2 * WRITTEN);
+        let stats = engine.stop(Duration::from_secs(5)).stats;
+        assert_eq!((out.len(), out.distinct(), stats.unreadable), (70, 70, 0));
         assert!(stats.lost_bytes.iter().all(|(_, bytes)| *bytes == 0), "{:?}", stats.lost_bytes);
     });
 }

@@ -168,9 +168,7 @@ pub(crate) fn vanish(
     let id = (known.identity.dev, known.identity.ino);
     let is_held = known.open.as_ref().is_some_and(|open| (open.dev, open.ino) == id);
     // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
-    let was_emptied =
-        |file: &Sighting| (file.stat.dev, file.stat.ino) == id && (is_held || file.path == known.path);
-    if listing.files.iter().any(was_emptied) {
+    if listing.has(id, |path| is_held || *path == known.path) {
         let emptied = Change::Emptied { generation: known.number, path: known.path.clone() };
         return Some(known.lose(LostReason::Truncated, consumed(known.number)).unwrap_or(emptied));
     }
@@ -199,7 +197,7 @@ pub(crate) fn see(
         && (dev, ino) != (sighting.stat.dev, sighting.stat.ino)
     {
         // The old file is still worth reading, unless it holds something else now or has nothing more.
-        let reused = listing.files.iter().any(|file| (file.stat.dev, file.stat.ino) == (dev, ino));
+        let reused = listing.has((dev, ino), |_| true);
         if reused || consumed(generation) >= known.size {
             known.open = None;
         }

@@ -47,7 +47,7 @@ pub use gz::{Inflate, InflateError, Inflated};
 pub use head::{Content, head_of, tail_of};
 pub use identity::{Claim, FileRecord, HEAD_BYTES, Head, Identity, TAIL_BYTES, Tail};
 pub use lineage::{GRACE, LINGER, Lineage};
-pub use listing::{FileSpec, Listing, Sighting};
+pub use listing::{FileSpec, Listing, Place, Sighting};
 pub use next::{Change, LostReason, Next, Start, Turn};
 pub use open::{OpenFile, OpenFiles};
 pub use patterns::PatternError;

@@ -8,6 +8,8 @@ use ringtail_io::Stat;
 
 use crate::identity::Head;
 use crate::open::OpenFile;
+use crate::stray::log_of;
+use crate::tracked::Known;
 
 /// Which files a pipeline wants.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,23 @@ pub struct Sighting {
     pub file: Option<Arc<OpenFile>>,
 }
 
+/// Where a file lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its file system.
+    pub dev: u64,
+    /// Its inode.
+    pub ino: u64,
+    /// Its path.
+    pub path: Arc<Path>,
+}
+
+impl Place {
+    pub(crate) fn of(file: &Known) -> Self {
+        Place { dev: file.stat.dev, ino: file.stat.ino, path: file.path.clone() }
+    }
+}
+
 /// All files of one lineage, as a scan saw them.
 #[derive(Clone, Debug)]
 pub struct Listing {
@@ -62,4 +81,21 @@ pub struct Listing {
     pub at_start: bool,
     /// Oldest first; the one that is written to is last, where it exists. Empty when the lineage is gone.
     pub files: Vec<Sighting>,
+    /// The other files of the same log: in other lineages (its strays, or its own), or with nothing that is to be read.
+    pub beside: Vec<Place>,
+}
+
+impl Listing {
+    /// Whether the file that the log is named after is there.
+    pub fn has_log(&self) -> bool {
+        let log = log_of(&self.lineage);
+        self.files.iter().any(|file| *file.path == *log) || self.beside.iter().any(|file| *file.path == *log)
+    }
+
+    /// Whether some file of the log, in whichever lineage, has this device and inode, and a path that `is_it`.
+    pub(crate) fn has(&self, id: (u64, u64), is_it: impl Fn(&Arc<Path>) -> bool) -> bool {
+        let found = |dev, ino, path| (dev, ino) == id && is_it(path);
+        self.files.iter().any(|file| found(file.stat.dev, file.stat.ino, &file.path))
+            || self.beside.iter().any(|file| found(file.dev, file.ino, &file.path))
+    }
 }

@@ -9,6 +9,7 @@ use crate::look::{Look, Seen, Unclear};
 use crate::newcomer::Before;
 use crate::open::OpenFile;
 use crate::proof::{Candidate, continues};
+use crate::siblings::Suffix;
 use crate::tracked::{Known, Orphan, Role, Tracked};
 
 /// The files of a look on their way to their roles.
@@ -138,7 +139,8 @@ impl Look<'_> {
                     let is_denied = candidate.is_none_or(|it| it.doubted == Some(orphan.generation))
                         || replaced.contains(&orphan.generation)
                         // The log had a newer one since.
-                        || seen[*at].is_base && orphan.generation + 1 < tracked.next;
+                        || seen[*at].is_base
+                            && (orphan.generation + 1..tracked.next).any(|newer| !tracked.strays.contains(&newer));
                     !is_denied && is_in(&orphan, &seen[*at])
                 })
                 .find(|at| seen[*at].is_base || taken.is_none_or(|taken| taken >= *at));
@@ -168,13 +170,22 @@ impl Look<'_> {
             }
             if let Role::Holds(number) = role
                 && number >= before.next
-                && log_holds(tracked, roles)
-                    .is_some_and(|log| log < before.next && Some(log) != before.unproven)
+                && self.lies_behind(tracked, roles, at, &before)
             {
                 tracked.strays.insert(number);
             }
             let begin = if role == Role::Ignored { roles.seen[at].stat.size } else { candidate.begin };
             roles.files[at] = Some(self.adopt(tracked, &roles.seen[at], candidate, role, begin));
+        }
+        if roles.blank == before.unproven
+            && let Some(base) = roles.files.last_mut().and_then(Option::as_mut)
+            && base.path == tracked.key
+            && base.generation().is_some_and(|number| tracked.was_left(number))
+        {
+            // A rotated file is the log again: what is written to it comes after what was the log meanwhile. Nobody can say how
+            // much of it each reader had, so that it is read once more.
+            base.role = Role::Holds(tracked.next);
+            tracked.next += 1;
         }
         if roles.blank != before.unproven
             && let Some(base) = roles.files.last_mut().and_then(Option::as_mut)
@@ -183,6 +194,27 @@ impl Look<'_> {
             tracked.next += 1;
         }
         Ok(())
+    }
+
+    /// Whether a younger file of the log had its number before this look: the log itself, or a rotated one, whose name says that it
+    /// is younger. A name that tells a time is believed where no change lies in times to come, since the clock may have been set.
+    fn lies_behind(&self, tracked: &Tracked, roles: &Roles, at: usize, before: &Before) -> bool {
+        let file = &roles.seen[at];
+        let is_younger = |known: &Known| {
+            let is_in_order = || {
+                // A `.gz` has the time of its compression.
+                let changed = if file.gz { i64::MIN } else { file.stat.modified_ns };
+                (changed..=self.wall_ns).contains(&known.stat.modified_ns)
+            };
+            let is_timed = file.suffix.is_some_and(Suffix::is_time);
+            known.path == tracked.key || !is_timed || is_in_order()
+        };
+        let had_number = |known: &Known| {
+            known.generation().is_some_and(|number| {
+                number < before.next && Some(number) != before.unproven && !tracked.strays.contains(&number)
+            })
+        };
+        roles.files[at + 1..].iter().flatten().any(|known| had_number(known) && is_younger(known))
     }
 
     /// A file that was there before, as it is now.
@@ -261,12 +293,6 @@ fn tells_nothing(tracked: &Tracked, orphan: &Orphan) -> bool {
     orphan.identity.head.len == 0
         && tracked.claim(orphan.generation).tail.len == 0
         && orphan.open.strong_count() == 0
-}
-
-/// The generation that the log itself holds, where it is there and has its number.
-fn log_holds(tracked: &Tracked, roles: &Roles) -> Option<u32> {
-    let log = roles.files.last()?.as_ref().filter(|known| known.path == tracked.key)?;
-    log.generation()
 }
 
 /// Where a generation may lie in the order of the files: behind the older ones and before the newer ones. Of strays the numbers

@@ -9,7 +9,7 @@ use ringtail_io::Stat;
 
 use crate::dirs::Dir;
 use crate::identity::{Claim, FileRecord, Head, Identity};
-use crate::listing::{Listing, Sighting};
+use crate::listing::{Listing, Place, Sighting};
 use crate::open::OpenFile;
 use crate::stray;
 
@@ -206,7 +206,12 @@ impl Tracked {
             Orphan { generation, identity, size, gz, begin: 0, witnessed, path, open }
         }));
         self.orphans.sort_by_key(|orphan| orphan.generation);
-        self.next = self.orphans.last().map_or(0, |orphan| orphan.generation.saturating_add(1));
+        // What nothing can be read of has no record, and yet its number.
+        let records = self.orphans.iter().map(|orphan| orphan.generation);
+        let known = records.chain(claims.iter().map(|claim| claim.generation)).chain(stray);
+        self.next = known.map(|number| number.saturating_add(1)).fold(self.next, u32::max);
+        // As long as nothing but strays of it is known.
+        self.dropped = stray.is_some() && (self.dropped || !self.reported);
         self.strays.extend(stray);
         self.claim_for(claims, stray);
         (self.dirty, self.reported) = (true, true);
@@ -262,6 +267,13 @@ impl Tracked {
         found.copied().unwrap_or(Claim { generation, ..Claim::default() })
     }
 
+    /// Whether readers have gone on from a generation of the log to a later one.
+    pub(crate) fn was_left(&self, generation: u32) -> bool {
+        let in_log = |number: u32| !self.strays.contains(&number);
+        in_log(generation)
+            && self.claims.iter().any(|claim| claim.generation > generation && in_log(claim.generation))
+    }
+
     /// Remembers generations that have no file any more, the newest ones.
     pub(crate) fn set_orphans(&mut self, mut orphans: Vec<Orphan>) {
         orphans.sort_by_key(|orphan| orphan.generation);
@@ -284,23 +296,28 @@ impl Tracked {
         // All logs are told at once after a start, and `collect` would begin with room for four.
         let mut files = Vec::with_capacity(self.files.len());
         files.extend(self.files.iter_mut().filter_map(Known::sighting));
-        let mut stray: Vec<Sighting> =
+        let mut of_strays: Vec<Sighting> =
             files.extract_if(.., |seen| self.strays.contains(&seen.generation)).collect();
-        let listing = |lineage: Arc<Path>, files: Vec<Sighting>| Listing {
-            lineage,
-            shown: self.shown.clone(),
-            specs: specs.clone(),
-            at_start: self.at_start,
-            files,
+        let listing = |stray: Option<u32>, files: Vec<Sighting>| {
+            let is_own = |number| stray.map_or(!self.strays.contains(&number), |stray| stray == number);
+            let others = self.files.iter().filter(|known| !known.generation().is_some_and(is_own));
+            Listing {
+                lineage: stray.map_or(self.key.clone(), |stray| stray::lineage_of(&self.key, stray)),
+                shown: self.shown.clone(),
+                specs: specs.clone(),
+                at_start: self.at_start,
+                files,
+                beside: others.map(Place::of).collect(),
+            }
         };
         let mut listings = Vec::with_capacity(1);
         if !files.is_empty() || self.reported {
             (self.reported, self.dropped) = (true, self.dropped && files.is_empty());
-            listings.push(listing(self.key.clone(), files));
+            listings.push(listing(None, files));
         }
-        for generation in &self.strays {
-            let files = stray.extract_if(.., |seen| seen.generation == *generation).collect();
-            listings.push(listing(stray::lineage_of(&self.key, *generation), files));
+        for stray in &self.strays {
+            let files = of_strays.extract_if(.., |seen| seen.generation == *stray).collect();
+            listings.push(listing(Some(*stray), files));
         }
         listings
     }

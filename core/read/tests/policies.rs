@@ -154,6 +154,7 @@ fn what_a_read_found_at_the_end_counts_only_until_the_next_listing() {
         specs: Vec::new(),
         at_start: false,
         files: Vec::new(),
+        beside: Vec::new(),
     };
     lineage.apply(&empty, Duration::ZERO, |_| 0);
     assert!(lineage.at_end(2, size, turn, Duration::ZERO).is_none());
