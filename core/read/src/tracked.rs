@@ -127,6 +127,8 @@ impl From<&Known> for Option<Orphan> {
 /// What a listing had of a lineage.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Listed {
+    /// The listing.
+    version: u64,
     /// See [`Dir::print_of`]; 0: the directory is not there.
     pub(crate) print: u64,
     /// The directory's last change.
@@ -251,7 +253,9 @@ impl Tracked {
 
     /// What a listing has of it.
     pub(crate) fn listed_in(&self, dir: &Dir) -> Listed {
-        Listed { print: dir.print_of(&self.base), modified_ns: dir.stat.modified_ns }
+        let print =
+            if dir.version == self.listed.version { self.listed.print } else { dir.print_of(&self.base) };
+        Listed { version: dir.version, print, modified_ns: dir.stat.modified_ns }
     }
 
     /// A look had a result.
