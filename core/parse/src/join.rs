@@ -219,8 +219,8 @@ impl Joins {
     /// Ends a record with its last part, or when it has passed the limit.
     fn end_if_due(&mut self, part: Part, table: &mut Table) {
         let stream = part.stream.index();
-        let is_full = self.open(stream).is_some_and(|open| open.lost > 0);
-        if part.whole || (is_full && self.at_limit == AtLimit::Deliver) {
+        let is_full = || self.open(stream).is_some_and(|open| open.lost > 0);
+        if part.whole || (self.at_limit == AtLimit::Deliver && is_full()) {
             let end = self.deliver(part.stream, Flags::NONE, table);
             if !part.whole {
                 (self.skipping[stream], self.done[stream]) = (true, end);

@@ -8,8 +8,8 @@ use super::scene::Running;
 
 /// Resident memory with a hot file, and with few files of which nothing can move.
 pub(crate) const FEW_FILES: u64 = (30 << 20) + DEBUG_CODE;
-/// Resident memory with 10,000 files.
-pub(crate) const MANY_FILES: u64 = (100 << 20) + DEBUG_CODE;
+/// Resident memory with 10,000 files: 10 MiB less than promised, and as much more as was ever seen.
+pub(crate) const MANY_FILES: u64 = (90 << 20) + DEBUG_CODE;
 /// By how much the code of a debug build is larger in memory: in every scene it had 6 MiB more than a release build.
 const DEBUG_CODE: u64 = if cfg!(debug_assertions) { 7 << 20 } else { 0 };
 /// Processor time of an agent that has nothing to do or can do nothing, with few files, in percent of a core.
