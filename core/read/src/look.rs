@@ -126,45 +126,45 @@ impl Look<'_> {
         }
     }
 
+    /// What stands at the name of the log itself.
+    pub(crate) fn ask_log(&mut self, tracked: &Tracked) -> io::Result<Stat> {
+        self.ask_names(tracked, &[&tracked.key]).pop().expect("one answer for one name")
+    }
+
     /// The lineage's files, oldest first, each once. A file that was listed and is not there was renamed, so that the
     /// directory has to be listed again. `names`: rotated files that earlier listings of this look had; this one adds its own.
+    /// `log`: what stood at its name before the directory was listed, where that was asked.
     pub(crate) fn observe(
         &mut self,
         tracked: &Tracked,
         dirs: &mut Dirs,
-        is_gone: bool,
         names: &mut BTreeSet<OsString>,
+        log: Option<io::Result<Stat>>,
     ) -> Result<Vec<Seen>, Unclear> {
-        let mut seen = Vec::new();
-        if is_gone {
-            return Ok(seen);
-        }
         let dir = dirs.look(&tracked.dir).map_err(|error| Unclear::of(&tracked.dir, error))?;
         // A listing may leave a name out while others are renamed; the name itself is asked too.
         let known = tracked.files.iter().map(|known| &known.path);
         let known = known.chain(tracked.orphans.iter().filter_map(|orphan| orphan.path.as_ref()));
         names.extend(known.filter_map(|path| path.file_name()).map(OsStr::to_owned));
         names.extend(dir.siblings(&tracked.base).cloned());
-        let rotated = names.iter().filter_map(|name| {
-            let sibling = sibling(bytes(name)).filter(|sibling| sibling.base == bytes(&tracked.base))?;
-            Some((name, tracked.dir.join(name), (sibling.gz, Some(sibling.suffix))))
-        });
-        let rotated: Vec<_> = rotated.collect();
-        let asked = self.ask_names(tracked, &rotated.iter().map(|(_, path, _)| &**path).collect::<Vec<_>>());
-        for ((name, path, kind), asked) in rotated.into_iter().zip(asked) {
-            let found = Self::see(tracked, path, kind, asked)?;
-            if found.is_none() && dir.has_file(name) {
-                return Err(Unclear::Moving);
-            }
-            seen.extend(found);
+        let (mut seen, missing) = self.see_rotated(tracked, names.iter())?;
+        if missing.iter().any(|name| dir.has_file(name)) {
+            return Err(Unclear::Moving);
         }
+        // One that was compressed while the directory was listed may have been listed under neither name.
+        let twins = missing.into_iter().map(|mut name| {
+            name.push(".gz");
+            name
+        });
+        let twins: Vec<OsString> = twins.filter(|name| !names.contains(name)).collect();
+        seen.extend(self.see_rotated(tracked, twins.iter())?.0);
         // Of a rotated name and its `.gz`, the plain one first.
         seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
         let last = Suffix::Number(0);
         sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
         let gz = bytes(&tracked.base).ends_with(b".gz");
-        // After the others: what was renamed from here meanwhile is missed, and not taken for something that was deleted.
-        let asked = self.ask_names(tracked, &[&tracked.key]).pop().expect("one answer for one name");
+        // Else after the others: what was renamed from here meanwhile is missed, and not taken for something that was deleted.
+        let asked = log.unwrap_or_else(|| self.ask_log(tracked));
         let base = Self::see(tracked, tracked.key.to_path_buf(), (gz, None), asked)?;
         if base.is_none() && dir.has_file(&tracked.base) {
             return Err(Unclear::Moving);
@@ -175,6 +175,28 @@ impl Look<'_> {
             seen.into_iter().rev().filter(|s| ids.insert((s.stat.dev, s.stat.ino))).collect();
         unique.reverse();
         Ok(unique)
+    }
+
+    /// The rotated files of these names that are there, and the names of the others.
+    fn see_rotated<'n>(
+        &mut self,
+        tracked: &Tracked,
+        names: impl Iterator<Item = &'n OsString>,
+    ) -> Result<(Vec<Seen>, Vec<OsString>), Unclear> {
+        let rotated = names.filter_map(|name| {
+            let sibling = sibling(bytes(name)).filter(|sibling| sibling.base == bytes(&tracked.base))?;
+            Some((name, tracked.dir.join(name), (sibling.gz, Some(sibling.suffix))))
+        });
+        let rotated: Vec<_> = rotated.collect();
+        let asked = self.ask_names(tracked, &rotated.iter().map(|(_, path, _)| &**path).collect::<Vec<_>>());
+        let (mut seen, mut missing) = (Vec::with_capacity(rotated.len()), Vec::new());
+        for ((name, path, kind), asked) in rotated.into_iter().zip(asked) {
+            match Self::see(tracked, path, kind, asked)? {
+                Some(found) => seen.push(found),
+                None => missing.push(name.clone()),
+            }
+        }
+        Ok((seen, missing))
     }
 
     /// What stands at these names.

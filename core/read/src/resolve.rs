@@ -42,6 +42,8 @@ const MOST_LOOKS: usize = 2 * LOOKS;
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
     let (mut names, mut was_gone, mut ids) = (BTreeSet::new(), false, BTreeSet::new());
     for attempt in 1..=MOST_LOOKS {
+        // First of all: a directory that never rests has what was rotated before this log was made, whatever is renamed meanwhile.
+        let log = (attempt > 1).then(|| look.ask_log(tracked));
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
         let (listed, agreed) = match listed {
             Ok(dir) => (tracked.listed_in(dir), dir.agreed),
@@ -63,16 +65,24 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         // That a directory is gone is not believed of one look: it may be on its way to another name and back.
         let patient = attempt < LOOKS || listed.print == 0 && !was_gone;
         was_gone = listed.print == 0;
-        let seen = look.observe(tracked, dirs, listed.print == 0, &mut names).and_then(|seen| {
+        let observed = if was_gone { Ok(Vec::new()) } else { look.observe(tracked, dirs, &mut names, log) };
+        let seen = observed.and_then(|seen| {
             // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
             let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
             let lacks_none = ids.is_subset(&here);
             ids = here;
-            let is_clear = attempt == MOST_LOOKS || lacks_none && is_still(tracked, dirs, listed)?;
-            if is_clear { Ok(seen) } else { Err(Unclear::Moving) }
+            let is_still = is_still(tracked, dirs, listed)?;
+            let is_clear = attempt == MOST_LOOKS || lacks_none && (is_still || attempt >= LOOKS);
+            if is_clear { Ok((seen, is_still)) } else { Err(Unclear::Moving) }
         });
-        match seen.and_then(|seen| look.settle(tracked, seen, agreed, patient)) {
-            Ok(()) => return tracked.end_look(listed, look.wall_ns),
+        let settled =
+            seen.and_then(|(seen, still)| look.settle(tracked, seen, agreed, patient).map(|()| still));
+        match settled {
+            // What was seen is true of no moment: the next look asks everything again.
+            Ok(is_still) => {
+                let listed = if is_still { listed } else { Listed::default() };
+                return tracked.end_look(listed, look.wall_ns);
+            }
             Err(Unclear::Moving) => {}
             Err(Unclear::Failed(trouble)) => {
                 let refused = trouble.1.kind() == ErrorKind::PermissionDenied;

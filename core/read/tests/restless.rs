@@ -1,0 +1,97 @@
+//! A directory that never rests: each time it is listed, the log is rotated right after, and an older file is compressed meanwhile.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use ringtail_io::sim::{SimFs, World};
+use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_read::{FileSpec, OpenFiles, Scanner};
+
+const LOG: &str = "/var/log/app.log";
+
+#[derive(Debug)]
+struct Restless {
+    fs: SimFs,
+    world: World,
+    rests: AtomicBool,
+    compresses: bool,
+    rotations: AtomicU32,
+}
+
+fn rotated(number: u32) -> String {
+    format!("{LOG}.20260102-{number:06}")
+}
+
+fn contents(number: u32) -> String {
+    format!("contents {number}\n")
+}
+
+impl Fs for Restless {
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
+        self.fs.open_as(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.stat(path)
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.lstat(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = self.fs.read_dir(path)?;
+        if self.rests.load(Ordering::Relaxed) {
+            return Ok(entries);
+        }
+        let number = self.rotations.fetch_add(1, Ordering::Relaxed);
+        if self.compresses && number > 1 {
+            // Its new name was passed already, and its old one is gone when that is come to.
+            let old = PathBuf::from(rotated(number - 2));
+            self.world.gzip(&old)?;
+            entries.retain(|entry| Some(entry.name.as_os_str()) != old.file_name());
+        }
+        self.world.rename(LOG, rotated(number))?;
+        self.world.append(LOG, contents(number + 1))?;
+        self.world.advance(Duration::from_millis(100));
+        Ok(entries)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.fs.canonical(path)
+    }
+}
+
+/// Every file that was rotated before the log that a look saw is found by that look, so that the numbers are those of the contents.
+#[test]
+fn files_of_a_directory_that_never_rests_are_numbered_in_their_order() {
+    for compresses in [false, true] {
+        let world = World::new(1);
+        world.mkdir_all("/var/log").expect("an empty world");
+        world.append(LOG, contents(0)).expect("a log");
+        let (rests, rotations) = (AtomicBool::new(true), AtomicU32::new(0));
+        let fs = Arc::new(Restless { fs: world.fs(), world: world.clone(), rests, compresses, rotations });
+        let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
+        let clock: Arc<dyn Clock> = Arc::new(world.clock());
+        let mut scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");
+        let mut told = 0;
+        for rests in [true, false, false, false, false, true] {
+            fs.rests.store(rests, Ordering::Relaxed);
+            world.advance(Duration::from_secs(5));
+            for listing in scanner.scan_all() {
+                assert_eq!(&*listing.lineage, Path::new(LOG), "a stray: {:?}", listing.files);
+                for file in &listing.files {
+                    let head = ringtail_read::Head::new(contents(file.generation).as_bytes());
+                    assert_eq!(file.head, head, "{} is {:?}", file.generation, file.path);
+                }
+                told = told.max(listing.files.len());
+            }
+        }
+        let all = fs.rotations.load(Ordering::Relaxed) as usize + 1;
+        assert_eq!(told, all, "compresses: {compresses}");
+        assert!(all > 20, "it never rested");
+    }
+}
