@@ -12,7 +12,8 @@ pub(super) fn text(container: usize, stream: Stream, number: u64) -> String {
         1..4 => 2_000,
         _ => mixed / 64 % 90,
     };
-    let padding: String = "lorem \"ipsum\" <dolor>\\ s\u{ef}t\tamet, "
+    // No two records have 256 bytes in common, by which the agent knows a file.
+    let padding: String = format!("lorem \"ipsum\" <dolor>\\ s\u{ef}t\tamet {container}.{number}, ")
         .chars()
         .cycle()
         .take(usize::try_from(len).expect("small"))
