@@ -138,7 +138,8 @@ impl Scanning {
             self.reopen(&lineage, generation);
         }
         let now = self.clock.now();
-        if now >= self.rescan_at {
+        // Where all that lies near takes longer than that, it has its turn all the same, and then what lies far.
+        if now >= self.rescan_at && !self.scanner.is_looking_near() {
             self.begin_look();
         } else if !self.dirty.is_empty() && now >= self.not_before {
             self.look_at_dirty();
@@ -204,16 +205,25 @@ impl Scanning {
     }
 
     fn go_on_looking(&mut self) {
+        let was_near = self.scanner.is_looking_near();
         let listings = self.scanner.go_on(self.piece);
         self.report(listings);
+        let now = self.clock.now();
+        if was_near && !self.scanner.is_looking_near() {
+            self.watch_directories();
+            if self.rescan_at > Duration::ZERO {
+                self.rescan_at = now + self.rescan_every();
+            }
+        }
         if self.scanner.is_looking() {
             return;
         }
         self.watch_directories();
-        let now = self.clock.now();
         let (took, every) = (now.saturating_sub(self.began_at), self.rescan_every());
-        // After one that took long there is a pause.
-        self.rescan_at = now + every.saturating_sub(took).max(took.min(every));
+        // After one that took long there is a pause; not where events were lost meanwhile.
+        if self.rescan_at > Duration::ZERO {
+            self.rescan_at = now + every.saturating_sub(took).max(took.min(every));
+        }
         if std::mem::take(&mut self.is_awaited) {
             self.shards.iter().for_each(|shard| shard.tell(Message::Scanned));
         }

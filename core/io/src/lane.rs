@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Calls of a mount that may be under way at once.
 pub(crate) const THREADS: usize = 8;
+/// Files that may wait to be closed, one after the other behind the calls. Where there are more, they come first, and several at once:
+/// each is an open file still.
+const MOST_CLOSINGS: usize = 64;
 const IDLE: Duration = Duration::from_secs(10);
 /// A thread makes one system call at a time and lists directories.
 pub(crate) const STACK_BYTES: usize = 128 << 10;
@@ -192,10 +195,12 @@ impl Shared {
     fn serve(&self) {
         let mut state = self.lock();
         loop {
-            let call = state.calls.pop_front();
             // What hangs already is not asked for more.
+            let are_many = state.closings.len() > MOST_CLOSINGS && state.stuck == 0;
+            let call = if are_many { None } else { state.calls.pop_front() };
             let closes = call.is_none() && !state.is_closing && state.stuck == 0;
-            if let Some(job) = call.or_else(|| if closes { state.closings.pop_front() } else { None }) {
+            let job = call.or_else(|| if are_many || closes { state.closings.pop_front() } else { None });
+            if let Some(job) = job {
                 state.is_closing |= closes;
                 drop(state);
                 job();
@@ -306,5 +311,40 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(lane.shared.lock().stuck, 0);
+    }
+
+    /// As a look at many new files does: each is opened, told apart and closed, eight at a time; closing asks the server too. What is
+    /// still open must not grow with the number of files.
+    #[test]
+    fn files_are_closed_about_as_fast_as_they_are_opened() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        struct Fd(Arc<AtomicUsize>);
+        impl Drop for Fd {
+            fn drop(&mut self) {
+                thread::sleep(Duration::from_millis(2));
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let (lane, open, most) = (Lane::new(), Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    while next.fetch_add(1, Ordering::Relaxed) < 4000 {
+                        let counts = open.clone();
+                        let file = lane.call(move |_| {
+                            // A lookup, an open, a read.
+                            thread::sleep(Duration::from_millis(6));
+                            counts.fetch_add(1, Ordering::Relaxed);
+                            Ok(Fd(counts))
+                        });
+                        most.fetch_max(open.load(Ordering::Relaxed), Ordering::Relaxed);
+                        lane.dispose(file.expect("answered"));
+                    }
+                });
+            }
+        });
+        let most = most.into_inner();
+        assert!(most < 200, "{most} files were open at once, of 4000 that were opened and let go");
     }
 }

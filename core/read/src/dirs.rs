@@ -132,11 +132,6 @@ impl Dirs {
         }
     }
 
-    /// The number of this look at everything, or of the last one.
-    pub(crate) fn round(&self) -> u64 {
-        self.round
-    }
-
     /// The number of this scan.
     pub(crate) fn scan(&self) -> u64 {
         self.scan
@@ -156,7 +151,9 @@ impl Dirs {
                 let stat = self.fs.stat(path)?;
                 let rested = dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
                 let settled = stat.modified_ns != 0 && rested && dir.agreed;
-                let due = (round ^ stat.ino).is_multiple_of(RELIST_EVERY) && dir.round != round;
+                // Not in each look at everything has each directory its turn.
+                let turn = |round: u64| round.wrapping_add(stat.ino) / RELIST_EVERY;
+                let due = turn(round) != turn(dir.round);
                 if stat != dir.stat || !settled || due {
                     return self.list(path);
                 }

@@ -30,7 +30,7 @@ pub(crate) struct Look<'a> {
     pub(crate) fs: &'a dyn Fs,
     pub(crate) files: &'a OpenFiles,
     pub(crate) wall_ns: i64,
-    /// The number of this look at everything.
+    /// The number of this look at the lineage, among those at everything.
     pub(crate) round: u64,
     /// Older files are left out when a lineage is new.
     pub(crate) ignore_older_ns: Option<i64>,
@@ -114,6 +114,8 @@ impl Look<'_> {
             let Ok(stat) = stat else { return Asked::Moved };
             if (stat.dev, stat.ino, stat.kind) != (known.stat.dev, known.stat.ino, Kind::File)
                 || known.doubted
+                // Whatever stands at its name, it is not this file.
+                || stat.links == 0 && known.stat.links > 0
             {
                 return Asked::Moved;
             }
@@ -259,7 +261,11 @@ impl Look<'_> {
     ) -> Result<Option<Seen>, Unclear> {
         // Each path is kept once: there may be tens of thousands.
         let known = tracked.files.iter().map(|known| &known.path).chain([&tracked.key]);
-        let path = known.into_iter().find(|known| ***known == *path).cloned().unwrap_or_else(|| path.into());
+        let path = known
+            .into_iter()
+            .find(|known| known.as_os_str() == path.as_os_str())
+            .cloned()
+            .unwrap_or_else(|| path.into());
         // A symlink is none of the lineage's files: its path has none, and rotated files are no links.
         match asked {
             Ok(stat) if stat.kind == Kind::File => {

@@ -209,11 +209,15 @@ impl Look<'_> {
             let is_timed = file.suffix.is_some_and(Suffix::is_time);
             known.path == tracked.key || !is_timed || is_in_order()
         };
-        let had_number = |known: &Known| {
-            known.generation().is_some_and(|number| {
-                number < before.next && Some(number) != before.unproven && !tracked.strays.contains(&number)
-            })
+        let number_of = |known: &Known| {
+            let is_it = |number: &u32| {
+                *number < before.next && Some(*number) != before.unproven && !tracked.strays.contains(number)
+            };
+            known.generation().filter(is_it)
         };
+        // One that is smaller than an older file's tells no order: that of an empty file whose inode number was used again.
+        let older = roles.files[..at].iter().flatten().filter_map(number_of).max();
+        let had_number = |known: &Known| number_of(known).is_some_and(|number| Some(number) > older);
         roles.files[at + 1..].iter().flatten().any(|known| had_number(known) && is_younger(known))
     }
 

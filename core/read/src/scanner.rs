@@ -283,6 +283,7 @@ impl Scanner {
         }
         self.sort_out(&troubles);
         self.first = false;
+        self.measure_distance();
         let mut round = self.round.take().unwrap_or_else(|| Round {
             queue: self.lineages.values().filter(|it| it.is_far).map(|it| it.key.clone()).collect(),
             errors: HashMap::default(),
@@ -290,11 +291,16 @@ impl Scanner {
             cost: Cost::default(),
         });
         let queued: BTreeSet<Arc<Path>> = round.queue.iter().cloned().collect();
-        let new = |it: &&Tracked| !it.is_far || !it.was_seen && !queued.contains(&it.key);
+        let is_far = |key: &Arc<Path>| self.lineages.get(key).is_some_and(|it| it.is_far);
+        let (rest, near_rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut round.queue).into_iter().partition(is_far);
+        let new = |it: &&Tracked| !queued.contains(&it.key) && (!it.is_far || !it.was_seen);
         let (far, near): (Vec<&Tracked>, Vec<&Tracked>) =
             self.lineages.values().map(|it| &**it).filter(new).partition(|it| it.is_far);
-        round.queue.retain(|key| self.lineages.get(key).is_some_and(|it| it.is_far));
-        round.queue.extend(far.into_iter().chain(near).map(|it| it.key.clone()));
+        let keys = |them: Vec<&Tracked>| them.into_iter().map(|it| it.key.clone()).collect::<Vec<_>>();
+        // The last comes first. What was not looked at yet comes before what was, so that all have their turn: also where one is
+        // looked at in vain again and again.
+        round.queue = [keys(far), rest, keys(near), near_rest].concat();
         round.cost.add(&self.cost_since(&before));
         self.note(troubles, &mut round.errors);
         self.round = Some(round);
@@ -303,6 +309,12 @@ impl Scanner {
     /// Whether a look at everything is under way.
     pub fn is_looking(&self) -> bool {
         self.round.is_some()
+    }
+
+    /// Whether it is at what lies near, which comes first.
+    pub fn is_looking_near(&self) -> bool {
+        let next = self.round.as_ref().and_then(|round| round.queue.last());
+        next.is_some_and(|key| self.lineages.get(key).is_some_and(|it| !it.is_far))
     }
 
     /// Leaves out of a look at everything what may take long; which specs want each of these lineages comes back.
@@ -323,6 +335,9 @@ impl Scanner {
         let (mut looked, mut files) = (Vec::new(), 0);
         while let Some(key) = round.queue.pop() {
             self.dirs.go_on();
+            if let Some(tracked) = self.lineages.get_mut(&key) {
+                tracked.looks += 1;
+            }
             self.refresh(&key, &mut troubles, &mut files);
             looked.push(key);
             if self.clock.now().saturating_sub(before.now) >= budget {
@@ -477,6 +492,18 @@ impl Scanner {
         }
     }
 
+    /// A mount may come, or go, after its logs are known.
+    fn measure_distance(&mut self) {
+        for keys in self.by_dir.values() {
+            let Some(is_far) = keys.first().map(|key| self.dirs.fs.is_far(key)) else { continue };
+            for key in keys {
+                if let Some(tracked) = self.lineages.get_mut(key) {
+                    tracked.is_far = is_far;
+                }
+            }
+        }
+    }
+
     /// Looks at one lineage.
     fn refresh(&mut self, key: &Path, troubles: &mut Vec<Trouble>, stats: &mut u64) {
         let Some(tracked) = self.lineages.get_mut(key) else { return };
@@ -493,7 +520,7 @@ impl Scanner {
             fs: &*fs,
             files: &self.files,
             wall_ns: self.clock.wall_ns(),
-            round: self.dirs.round(),
+            round: tracked.looks,
             ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
             excluded: &excluded,
             surveys: &mut self.surveys,

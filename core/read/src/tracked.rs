@@ -163,6 +163,8 @@ pub(crate) struct Tracked {
     pub(crate) was_seen: bool,
     /// When the last look with a result took place, in wall time.
     pub(crate) seen_ns: i64,
+    /// Looks at everything in which it had its turn.
+    pub(crate) looks: u64,
     /// How many looks in succession ended at a file that may not be read.
     pub(crate) refused: u32,
     /// Something is to be reported.
@@ -193,6 +195,7 @@ impl Tracked {
             listed: Listed::default(),
             was_seen: false,
             seen_ns: 0,
+            looks: 0,
             refused: 0,
             dirty: false,
             reported: false,

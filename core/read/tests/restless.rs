@@ -78,8 +78,9 @@ fn files_of_a_directory_that_never_rests_are_numbered_in_their_order() {
         let clock: Arc<dyn Clock> = Arc::new(world.clock());
         let mut scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");
         let mut told = 0;
-        for rests in [true, false, false, false, false, true] {
+        for (look, rests) in [true, false, false, false, false, true].into_iter().enumerate() {
             fs.rests.store(rests, Ordering::Relaxed);
+            world.append(format!("/var/log/{look}.txt"), "").expect("something to list the directory for");
             world.advance(Duration::from_secs(5));
             for listing in scanner.scan_all() {
                 assert_eq!(&*listing.lineage, Path::new(LOG), "a stray: {:?}", listing.files);
@@ -92,6 +93,6 @@ fn files_of_a_directory_that_never_rests_are_numbered_in_their_order() {
         }
         let all = fs.rotations.load(Ordering::Relaxed) as usize + 1;
         assert_eq!(told, all, "compresses: {compresses}");
-        assert!(all > 20, "it never rested");
+        assert!(all > 10, "it never rested: {all}");
     }
 }
