@@ -181,6 +181,7 @@ impl Shard {
         let followed = Followed {
             lineage,
             path: path.clone(),
+            log: Some(log_of(path)).filter(|log| *log != &**path).map(Arc::from),
             hash: hash_of(path),
             shown: listing.shown.clone(),
             source: Arc::new(Source::from_path(&listing.shown)),

@@ -104,6 +104,11 @@ impl Shard {
             view.phase = Phase::AtEnd;
             return;
         }
+        if followed.log.is_some() && self.is_ahead_of_log(id) {
+            return self.stall(id, view_id);
+        }
+        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
+        let view = &mut followed.views[at];
         if view.cursors.iter().any(|cursor| self.sink.blocked_since(*cursor).is_some()) {
             view.phase = Phase::Stalled;
             self.stalled.push((id, view_id));
@@ -155,6 +160,29 @@ impl Shard {
                     Err(NoMemory) => self.stall_without_memory(id, view_id),
                 }
             }
+        }
+    }
+
+    /// Whether a stray would be read before what is older than it: its log's readers are not in the file yet that was the log when it was
+    /// found.
+    fn is_ahead_of_log(&self, id: LineageId) -> bool {
+        let stray = self.lineages.get(&id);
+        let log = stray.and_then(|stray| self.lineages.get(self.by_path.get(stray.log.as_ref()?)?));
+        let (Some(stray), Some(log)) = (stray, log) else { return false };
+        let numbers = |followed: &Followed| {
+            followed.lineage.generations().iter().map(|file| file.number).collect::<Vec<_>>()
+        };
+        let Some(own) = numbers(stray).first().copied() else { return false };
+        let was_log = numbers(log).into_iter().filter(|number| *number < own).max();
+        let places = log.views.iter().filter(|view| view.until.is_none()).map(|view| view.place.generation);
+        places.min().is_some_and(|place| Some(place) < was_log)
+    }
+
+    /// A view tries again at the next tick.
+    fn stall(&mut self, id: LineageId, view_id: ViewId) {
+        if let Some(view) = self.view_mut(id, view_id) {
+            view.phase = Phase::Stalled;
+            self.stalled.push((id, view_id));
         }
     }
 

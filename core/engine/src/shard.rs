@@ -125,6 +125,8 @@ pub(crate) struct ShardParts {
 pub(crate) struct Followed {
     pub(crate) lineage: Lineage,
     pub(crate) path: Arc<Path>,
+    /// The log of which it is a stray.
+    pub(crate) log: Option<Arc<Path>>,
     pub(crate) hash: u64,
     /// The path that was matched.
     pub(crate) shown: Arc<Path>,

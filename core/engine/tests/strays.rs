@@ -253,3 +253,30 @@ fn written_anew_in_its_place_it_is_read_anew() {
         assert!(stats.lost_bytes.iter().all(|(_, bytes)| *bytes == 0), "{:?}", stats.lost_bytes);
     });
 }
+
+/// Readers have not come to it yet: it is not read before what is older than the log that was there when it was found.
+#[test]
+fn what_lies_before_it_comes_first() {
+    on_both(|setup| {
+        let mut log = Log { setup: &setup, written: 0 };
+        let bulk: String =
+            (0..100_000).map(|i| cri("stderr F", &format!("{i} {}", "x".repeat(100)))).collect();
+        append(&log.path(".1"), &bulk);
+        append(&log.path(""), &cri("stderr F", "the log"));
+        let out = Memory::holding();
+        let engine = setup.start(Mode::Follow, &[LOG], &[("out", &out)]);
+        eventually(|| out.holds() > 0, "an output that takes no more");
+        log.rename(".1", ".2");
+        log.write(".1", 10);
+        eventually(|| engine.stats().open_files == 3, "the file that is found late");
+        std::thread::sleep(WRITTEN);
+        out.release();
+        eventually(|| out.distinct() == 100_011, "all of it");
+        assert!(engine.stop(Duration::from_secs(5)).all_answered);
+        let messages = out.messages();
+        let last = messages.iter().rposition(|message| message.ends_with('x')).unwrap();
+        let first = messages.iter().position(|message| message.starts_with("line")).unwrap();
+        assert!(last < first, "{first} before {last}");
+        assert_eq!(messages.len(), 100_011, "something came twice");
+    });
+}

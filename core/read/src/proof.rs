@@ -117,7 +117,8 @@ fn original(orphan: &Orphan, tail: Tail) -> io::Result<Option<(Content, u64)>> {
     Ok(intact.then_some((content, len)))
 }
 
-/// Whether a rotated file has the same bytes as a file that holds a generation, as far as it goes. An error is no answer.
+/// Whether a rotated file has the same bytes as a file that holds a generation, as far as it goes. An error is no answer:
+/// `NotFound` where that file was emptied since it was seen, so that the copy may be all that is left.
 pub(crate) fn is_copy(
     fs: &dyn Fs,
     known: &Known,
@@ -135,7 +136,11 @@ pub(crate) fn is_copy(
     let original = Content::new(file, known.gz);
     let head =
         original.head().or_else(|error| if is_damage(&error) { Ok(Vec::new()) } else { Err(error) })?;
-    is_copy_of((&original, &head), &known.stat, candidate, surveys)
+    let is_copy = is_copy_of((&original, &head), &known.stat, candidate, surveys)?;
+    if !is_copy && !known.gz && !known.head.begins(&original.head()?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(is_copy)
 }
 
 /// The same for any file, with as much of its head as is known.

@@ -65,7 +65,12 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         // That a directory is gone is not believed of one look: it may be on its way to another name and back.
         let patient = attempt < LOOKS || listed.print == 0 && !was_gone;
         was_gone = listed.print == 0;
-        let observed = if was_gone { Ok(Vec::new()) } else { look.observe(tracked, dirs, &mut names, log) };
+        let observed = match log {
+            // The log was there just now.
+            Some(Ok(_)) if was_gone => Err(Unclear::Moving),
+            _ if was_gone => Ok(Vec::new()),
+            log => look.observe(tracked, dirs, &mut names, log),
+        };
         let seen = observed.and_then(|seen| {
             // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
             let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
