@@ -166,11 +166,12 @@ pub(crate) fn vanish(
         return None;
     }
     let id = (known.identity.dev, known.identity.ino);
-    let is_held = known.open.as_ref().is_some_and(|open| (open.dev, open.ino) == id);
-    // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
-    if listing.has(id, |path| is_held || *path == known.path) {
+    if listing.has(id, |_| true) {
+        // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
+        let is_elsewhere = known.open.is_none() && !listing.has(id, |path| *path == known.path);
+        let reason = if is_elsewhere { LostReason::Deleted } else { LostReason::Truncated };
         let emptied = Change::Emptied { generation: known.number, path: known.path.clone() };
-        return Some(known.lose(LostReason::Truncated, consumed(known.number)).unwrap_or(emptied));
+        return known.lose(reason, consumed(known.number)).or(Some(emptied).filter(|_| !is_elsewhere));
     }
     if known.open.is_none() {
         return known.lose(LostReason::Deleted, consumed(known.number));
