@@ -114,6 +114,29 @@ fn a_deleted_file_whose_inode_number_is_used_again_counts_as_deleted() {
     assert_eq!(lost, [(0, LostReason::Deleted, unread)]);
 }
 
+/// What was read through the log goes on in its copy; the copy is removed, and another one gets its inode number. The log's open file,
+/// which holds something else by now, is not read for it any more.
+#[test]
+fn a_generation_whose_copy_is_gone_is_not_read_on_through_the_log() {
+    let mut writer = Writer::new("0.log");
+    writer.lines(20);
+    let (mut lineage, mut listing) = lineage(&writer);
+    assert!(lineage.is_open(0));
+    let copy = &mut listing.files[0];
+    (copy.path, copy.file) = (writer.sibling(".1").as_path().into(), None);
+    copy.stat.ino += 1;
+    lineage.apply(&listing, Duration::ZERO, |_| 0);
+    assert!(lineage.is_open(0), "it may be read on until the log is seen again");
+    let other = &mut listing.files[0];
+    (other.generation, other.path) = (1, writer.sibling(".2").as_path().into());
+    let changes = lineage.apply(&listing, Duration::ZERO, |_| 0);
+    let unread = writer.written.len() as u64;
+    let lost =
+        |change: &Change| matches!(change, Change::Lost { generation: 0, bytes, .. } if *bytes == unread);
+    assert!(changes.iter().any(lost), "{changes:?}");
+    assert!(!lineage.is_open(0));
+}
+
 #[test]
 fn a_generation_that_cannot_be_read_is_given_up_counted_and_passed() {
     let (writer, mut lineage, _) = rotated();
