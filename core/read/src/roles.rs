@@ -87,6 +87,10 @@ impl Look<'_> {
         let mut orphans = std::mem::take(&mut tracked.orphans);
         orphans.extend(old.iter().flatten().filter_map(Option::<Orphan>::from));
         orphans.sort_by_key(|orphan| orphan.generation);
+        // A file that is still there under a name holds something else by now.
+        for orphan in orphans.iter_mut().filter(|orphan| seen.iter().any(|file| is_in(orphan, file))) {
+            orphan.open = Weak::new();
+        }
         let id = |orphan: &Orphan| (orphan.identity.dev, orphan.identity.ino);
         let is_replaced = |at: &usize| orphans[at + 1..].iter().any(|newer| id(newer) == id(&orphans[*at]));
         let replaced = (0..orphans.len()).filter(is_replaced).map(|at| orphans[at].generation).collect();
@@ -225,7 +229,9 @@ impl Look<'_> {
     fn renew(&mut self, mut known: Known, seen: &Seen, head: Option<Head>) -> Known {
         known.path = seen.path.clone();
         known.stat = seen.stat;
-        known.head = head.unwrap_or(known.head);
+        if let Some(head) = head {
+            known.begin_with(head);
+        }
         if known.starved && known.open.strong_count() == 0 {
             known.starved = false;
             if let (Some(permit), Ok(file)) = (self.files.permit(), self.fs.open(&known.path)) {
@@ -249,7 +255,7 @@ impl Look<'_> {
         begin: u64,
     ) -> Known {
         let mut known = plain(seen, role);
-        known.head = Head::new(&candidate.head);
+        known.begin_with(Head::new(&candidate.head));
         known.begin = begin;
         let Role::Holds(generation) = role else { return known };
         if let Some(open) = candidate.open {

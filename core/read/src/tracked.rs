@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use ringtail_io::Stat;
 
 use crate::dirs::Dir;
-use crate::identity::{Claim, FileRecord, Head, Identity};
+use crate::identity::{Claim, FileRecord, HEAD_BYTES, Head, Identity};
 use crate::listing::{Listing, Place, Sighting};
 use crate::open::OpenFile;
 use crate::stray;
@@ -70,6 +70,14 @@ impl Known {
     /// Whether it may be something else with the next look, although nothing changes.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.starved || self.doubted || matches!(self.role, Role::Pending | Role::Unreadable)
+    }
+
+    /// Takes over how it begins. Emptied after it was asked how large it is, it has no more than that.
+    pub(crate) fn begin_with(&mut self, head: Head) {
+        self.head = head;
+        if !self.gz && (head.len as usize) < HEAD_BYTES {
+            self.stat.size = self.stat.size.min(head.len.into());
+        }
     }
 
     fn sighting(&mut self) -> Option<Sighting> {

@@ -1,0 +1,133 @@
+//! A log that is emptied in place while somebody looks at it: what was asked before says nothing of what is there after.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ringtail_io::sim::{SimFs, World};
+use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_read::{FileSpec, Identity, Listing, OpenFiles, Scanner};
+
+const LOG: &str = "/var/log/app.log";
+
+/// A file system in which, as long as that is wanted, the log is written to before each question how large it is, and emptied before
+/// each opening.
+#[derive(Debug)]
+struct Emptying {
+    fs: SimFs,
+    world: World,
+    is_wanted: AtomicBool,
+}
+
+impl Emptying {
+    fn is_wanted_of(&self, path: &Path) -> bool {
+        path == Path::new(LOG) && self.is_wanted.load(Ordering::Relaxed)
+    }
+}
+
+impl Fs for Emptying {
+    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
+        if self.is_wanted_of(path) {
+            self.world.truncate(LOG, 0)?;
+        }
+        self.fs.open_as(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fs.stat(path)
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        if self.is_wanted_of(path) {
+            self.world.append(LOG, "first\n".repeat(2000))?;
+        }
+        self.fs.lstat(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.fs.read_dir(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.fs.canonical(path)
+    }
+}
+
+struct Scene {
+    world: World,
+    fs: Arc<Emptying>,
+    scanner: Scanner,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let world = World::new(1);
+        world.mkdir_all("/var/log").expect("an empty world");
+        let (fs, is_wanted) = (world.fs(), AtomicBool::new(false));
+        let fs = Arc::new(Emptying { fs, world: world.clone(), is_wanted });
+        let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
+        let clock: Arc<dyn Clock> = Arc::new(world.clock());
+        let scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");
+        Scene { world, fs, scanner }
+    }
+
+    fn append(&self, contents: &str) {
+        self.world.append(LOG, contents.repeat(2000)).expect("a log");
+    }
+
+    fn copy(&self) {
+        self.world.copy(LOG, format!("{LOG}.1")).expect("copied");
+    }
+
+    fn empty(&self) {
+        self.world.truncate(LOG, 0).expect("emptied");
+    }
+
+    fn look(&mut self) -> Listing {
+        self.world.advance(Duration::from_secs(5));
+        let mut listings = self.scanner.scan_all();
+        assert_eq!(listings.len(), 1, "{listings:?}");
+        listings.remove(0)
+    }
+}
+
+/// Generation and size of each file.
+fn files(listing: &Listing) -> Vec<(u32, u64)> {
+    listing.files.iter().map(|file| (file.generation, file.stat.size)).collect()
+}
+
+/// What was there is in no file any more: the log has nothing, and not as much as it had.
+#[test]
+fn a_log_that_is_emptied_while_it_is_looked_at_has_nothing() {
+    let mut scene = Scene::new();
+    scene.append("");
+    scene.fs.is_wanted.store(true, Ordering::Relaxed);
+    assert_eq!(files(&scene.look()), [(0, 0)]);
+    scene.fs.is_wanted.store(false, Ordering::Relaxed);
+    scene.empty();
+    scene.append("second\n");
+    assert_eq!(files(&scene.look()), [(0, 14_000)]);
+}
+
+/// A generation of which nobody knows how it began has lost the log, whose open file the shard still holds. It does not go on in a
+/// copy of what the log holds by now, which is younger.
+#[test]
+fn what_was_in_a_log_is_not_found_in_a_copy_of_what_came_after() {
+    let mut scene = Scene::new();
+    scene.append("");
+    let first = scene.look();
+    scene.append("second\n");
+    let Stat { dev, ino, .. } = first.files[0].stat;
+    let empty = Identity { dev, ino, head: first.files[0].head };
+    assert!(scene.scanner.doubt(Path::new(LOG), 0, empty).is_some(), "the shard had read something else");
+    let second = scene.look();
+    assert_eq!(files(&second), [(1, 14_000)]);
+    scene.copy();
+    scene.look();
+    scene.empty();
+    scene.append("third\n");
+    let third = scene.look();
+    assert_eq!(files(&third), [(1, 14_000), (2, 12_000)]);
+}
