@@ -10,6 +10,7 @@ use ringtail_io::{File, Fs, Kind, Stat};
 
 use crate::dirs::Dirs;
 use crate::head::Content;
+use crate::judge::Verdict;
 use crate::maps::HashMap;
 use crate::open::OpenFiles;
 use crate::patterns::bytes;
@@ -72,6 +73,8 @@ pub(crate) struct Seen {
     pub(crate) is_base: bool,
     pub(crate) suffix: Option<Suffix>,
     pub(crate) stat: Stat,
+    /// What became of it, where that was asked at once.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// Why a look says nothing.
@@ -128,9 +131,19 @@ impl Look<'_> {
         }
     }
 
-    /// What stands at the name of the log itself.
-    pub(crate) fn ask_log(&mut self, tracked: &Tracked) -> io::Result<Stat> {
-        self.ask_names(tracked, &[&tracked.key]).pop().expect("one answer for one name")
+    /// The log itself, if it is there, and what became of it by now.
+    pub(crate) fn look_at_log(&mut self, tracked: &Tracked) -> Result<Option<Seen>, Unclear> {
+        let mut log = self.see_log(tracked)?;
+        if let Some(seen) = &mut log {
+            seen.verdict = Some(self.judge(tracked, seen)?);
+        }
+        Ok(log)
+    }
+
+    fn see_log(&mut self, tracked: &Tracked) -> Result<Option<Seen>, Unclear> {
+        let asked = self.ask_names(tracked, &[&tracked.key]).pop().expect("one answer for one name");
+        let gz = bytes(&tracked.base).ends_with(b".gz");
+        Self::see(tracked, tracked.key.to_path_buf(), (gz, None), asked)
     }
 
     /// The lineage's files, oldest first, each once. A file that was listed and is not there was renamed, so that the
@@ -141,7 +154,7 @@ impl Look<'_> {
         tracked: &Tracked,
         dirs: &mut Dirs,
         names: &mut BTreeSet<OsString>,
-        log: Option<io::Result<Stat>>,
+        log: Option<Option<Seen>>,
     ) -> Result<Vec<Seen>, Unclear> {
         let dir = dirs.look(&tracked.dir).map_err(|error| Unclear::of(&tracked.dir, error))?;
         // A listing may leave a name out while others are renamed; the name itself is asked too.
@@ -164,10 +177,8 @@ impl Look<'_> {
         seen.sort_by(|a, b| (a.gz, &a.path).cmp(&(b.gz, &b.path)));
         let last = Suffix::Number(0);
         sort_oldest_first(&mut seen, |seen| (seen.suffix.unwrap_or(last), seen.stat.modified_ns));
-        let gz = bytes(&tracked.base).ends_with(b".gz");
         // Else after the others: what was renamed from here meanwhile is missed, and not taken for something that was deleted.
-        let asked = log.unwrap_or_else(|| self.ask_log(tracked));
-        let base = Self::see(tracked, tracked.key.to_path_buf(), (gz, None), asked)?;
+        let base = log.map_or_else(|| self.see_log(tracked), Ok)?;
         if base.is_none() && dir.has_file(&tracked.base) {
             return Err(Unclear::Moving);
         }
@@ -269,7 +280,7 @@ impl Look<'_> {
         // A symlink is none of the lineage's files: its path has none, and rotated files are no links.
         match asked {
             Ok(stat) if stat.kind == Kind::File => {
-                Ok(Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat }))
+                Ok(Some(Seen { path, gz, is_base: suffix.is_none(), suffix, stat, verdict: None }))
             }
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -292,5 +303,5 @@ fn again(tracked: &Tracked, (known, stat): (&Known, Stat)) -> Seen {
     let (path, gz) = (known.path.clone(), known.gz);
     let name = path.file_name().filter(|_| path != tracked.key).and_then(|name| sibling(bytes(name)));
     let suffix = name.map(|name| name.suffix);
-    Seen { path, gz, is_base: suffix.is_none(), suffix, stat }
+    Seen { path, gz, is_base: suffix.is_none(), suffix, stat, verdict: None }
 }

@@ -136,11 +136,10 @@ pub(crate) fn is_copy(
     let original = Content::new(file, known.gz);
     let head =
         original.head().or_else(|error| if is_damage(&error) { Ok(Vec::new()) } else { Err(error) })?;
-    let is_copy = is_copy_of((&original, &head), &known.stat, candidate, surveys)?;
-    if !is_copy && !known.gz && !known.head.begins(&original.head()?) {
+    if !known.gz && !known.head.begins(&head) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(is_copy)
+    is_copy_of((&original, &head), &known.stat, candidate, surveys)
 }
 
 /// The same for any file, with as much of its head as is known.
@@ -154,27 +153,42 @@ pub(crate) fn is_copy_of(
         // What is known of it may be shorter than it is by now. Where there was nothing, the candidate was there before it.
         let is_known = head.starts_with(&candidate.head);
         let may_begin = is_known || !head.is_empty() && candidate.head.starts_with(head);
-        if !may_begin || !is_known && !original.head()?.starts_with(&candidate.head) {
+        if !may_begin {
             return Ok(false);
         }
-        if !original.is_gz() && candidate.holds(original, stat.size)? {
-            return Ok(true);
+        let begins = is_known || original.head()?.starts_with(&candidate.head);
+        let is_equal = begins && is_equal(original, stat, candidate, surveys)?;
+        if !is_equal && !original.is_gz() && !original.head()?.starts_with(head) {
+            return Err(io::ErrorKind::NotFound.into());
         }
-        // How much a compressed original holds is not known: all of the candidate is asked for.
-        let end = match (candidate.content.is_gz(), original.is_gz()) {
-            (true, true) => u64::MAX,
-            (true, false) => stat.size,
-            (false, true) => candidate.stat.size,
-            (false, false) => candidate.stat.size.min(stat.size),
-        };
-        let ours = surveys.of(&candidate.content, &candidate.stat, &[end])?;
-        let end = ours.reached().min(end);
-        let theirs = surveys.of(original, stat, &[end])?;
-        Ok(theirs.tail(end).is_some() && theirs.tail(end) == ours.tail(end))
+        Ok(is_equal)
     };
     match equal() {
         // It will never say anything else.
         Err(error) if is_damage(&error) => Ok(false),
         result => result,
     }
+}
+
+/// Whether a rotated file that begins like another one has the same bytes as far as it goes.
+fn is_equal(
+    original: &Content,
+    stat: &Stat,
+    candidate: &Candidate,
+    surveys: &mut Surveys,
+) -> io::Result<bool> {
+    if !original.is_gz() && candidate.holds(original, stat.size)? {
+        return Ok(true);
+    }
+    // How much a compressed original holds is not known: all of the candidate is asked for.
+    let end = match (candidate.content.is_gz(), original.is_gz()) {
+        (true, true) => u64::MAX,
+        (true, false) => stat.size,
+        (false, true) => candidate.stat.size,
+        (false, false) => candidate.stat.size.min(stat.size),
+    };
+    let ours = surveys.of(&candidate.content, &candidate.stat, &[end])?;
+    let end = ours.reached().min(end);
+    let theirs = surveys.of(original, stat, &[end])?;
+    Ok(theirs.tail(end).is_some() && theirs.tail(end) == ours.tail(end))
 }

@@ -42,8 +42,9 @@ const MOST_LOOKS: usize = 2 * LOOKS;
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
     let (mut names, mut was_gone, mut ids) = (BTreeSet::new(), false, BTreeSet::new());
     for attempt in 1..=MOST_LOOKS {
-        // First of all: a directory that never rests has what was rotated before this log was made, whatever is renamed meanwhile.
-        let log = (attempt > 1).then(|| look.ask_log(tracked));
+        // First of all: a directory that never rests has what was rotated before this log was made, whatever is renamed meanwhile,
+        // and the copy of what it was emptied of before.
+        let log = (attempt > 1).then(|| look.look_at_log(tracked)).transpose();
         let listed = if attempt == 1 { dirs.look(&tracked.dir) } else { dirs.list(&tracked.dir) };
         let (listed, agreed) = match listed {
             Ok(dir) => (tracked.listed_in(dir), dir.agreed),
@@ -66,10 +67,11 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         let patient = attempt < LOOKS || listed.print == 0 && !was_gone;
         was_gone = listed.print == 0;
         let observed = match log {
+            Err(unclear) => Err(unclear),
             // The log was there just now.
-            Some(Ok(_)) if was_gone => Err(Unclear::Moving),
-            _ if was_gone => Ok(Vec::new()),
-            log => look.observe(tracked, dirs, &mut names, log),
+            Ok(Some(Some(_))) if was_gone => Err(Unclear::Moving),
+            Ok(_) if was_gone => Ok(Vec::new()),
+            Ok(log) => look.observe(tracked, dirs, &mut names, log),
         };
         let seen = observed.and_then(|seen| {
             // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
@@ -114,13 +116,14 @@ impl Look<'_> {
     fn settle(
         &mut self,
         tracked: &mut Tracked,
-        seen: Vec<Seen>,
+        mut seen: Vec<Seen>,
         agreed: bool,
         patient: bool,
     ) -> Result<(), Unclear> {
         self.open_ahead(tracked, &seen);
-        let verdicts: Result<Vec<_>, Unclear> = seen.iter().map(|file| self.judge(tracked, file)).collect();
-        let mut verdicts = verdicts?;
+        let judged =
+            seen.iter_mut().map(|file| file.verdict.take().map_or_else(|| self.judge(tracked, file), Ok));
+        let mut verdicts = judged.collect::<Result<Vec<_>, Unclear>>()?;
         self.free_copies(tracked, &seen, &mut verdicts)?;
         self.free_misplaced(tracked, &seen, &mut verdicts)?;
         let stays = |at: usize| {
