@@ -85,6 +85,14 @@ impl Dir {
     }
 }
 
+/// What a directory says of itself.
+pub(crate) enum Answer {
+    /// What was listed last is believed.
+    Unchanged,
+    /// When it was listed by the clock on the wall, what it was just before, what it has.
+    Listed(i64, Stat, io::Result<Vec<DirEntry>>),
+}
+
 /// All directories that were looked at.
 pub(crate) struct Dirs {
     pub(crate) fs: Arc<dyn Fs>,
@@ -144,24 +152,31 @@ impl Dirs {
 
     /// The directory, as of this scan.
     pub(crate) fn look(&mut self, path: &Arc<Path>) -> io::Result<&Dir> {
-        let (scan, round) = (self.scan, self.round);
-        match self.known.get_mut(path) {
-            Some(dir) if dir.looked == scan => {}
-            Some(dir) => {
-                let stat = self.fs.stat(path)?;
-                let rested = dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
-                let settled = stat.modified_ns != 0 && rested && dir.agreed;
-                // Not in each look at everything has each directory its turn.
-                let turn = |round: u64| round.wrapping_add(stat.ino) / RELIST_EVERY;
-                let due = turn(round) != turn(dir.round);
-                if stat != dir.stat || !settled || due {
-                    return self.list(path);
-                }
-                dir.looked = scan;
-            }
-            None => return self.list(path),
+        let answer = self.ask(path);
+        self.take(path, answer)
+    }
+
+    /// The directory, as it was when it was asked last.
+    pub(crate) fn known(&self, path: &Path) -> Option<&Dir> {
+        self.known.get(path)
+    }
+
+    /// What a look at the directory needs to be told, for [`Dirs::take`]: several directories can be asked at once.
+    pub(crate) fn ask(&self, path: &Arc<Path>) -> io::Result<Answer> {
+        let Some(dir) = self.known.get(path) else { return self.ask_for_list(path) };
+        if dir.looked == self.scan {
+            return Ok(Answer::Unchanged);
         }
-        Ok(&self.known[path])
+        let stat = self.fs.stat(path)?;
+        let rested = dir.listed_ns.saturating_sub(stat.modified_ns) > SETTLED;
+        let settled = stat.modified_ns != 0 && rested && dir.agreed;
+        // Not in each look at everything has each directory its turn.
+        let turn = |round: u64| round.wrapping_add(stat.ino) / RELIST_EVERY;
+        let due = turn(self.round) != turn(dir.round);
+        match stat != dir.stat || !settled || due {
+            true => self.ask_for_list(path),
+            false => Ok(Answer::Unchanged),
+        }
     }
 
     /// Whether the directory has of a log what it had when it was listed last, `print`: names are asked one after the other, and
@@ -174,17 +189,40 @@ impl Dirs {
 
     /// The directory, listed now.
     pub(crate) fn list(&mut self, path: &Arc<Path>) -> io::Result<&Dir> {
+        let answer = self.ask_for_list(path);
+        self.take(path, answer)
+    }
+
+    fn ask_for_list(&self, path: &Path) -> io::Result<Answer> {
         // The time first: what changes while it is listed makes the listing look old.
         let (listed_ns, stat) = (self.clock.wall_ns(), self.fs.stat(path)?);
-        let mut entries = match self.fs.read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.known.remove(path);
-                // It was there just now. Where it is gone indeed, its own answer says so.
-                let is_gone = error.kind() != ErrorKind::NotFound || self.fs.stat(path).is_err();
-                return Err(if is_gone { error } else { io::Error::other("the directory comes and goes") });
+        let entries = self.fs.read_dir(path).map_err(|error| {
+            // It was there just now. Where it is gone indeed, its own answer says so.
+            let is_gone = error.kind() != ErrorKind::NotFound || self.fs.stat(path).is_err();
+            if is_gone { error } else { io::Error::other("the directory comes and goes") }
+        });
+        Ok(Answer::Listed(listed_ns, stat, entries))
+    }
+
+    /// Believes an answer until the next scan.
+    pub(crate) fn take(&mut self, path: &Arc<Path>, answer: io::Result<Answer>) -> io::Result<&Dir> {
+        match answer? {
+            Answer::Unchanged => {
+                if let Some(dir) = self.known.get_mut(path) {
+                    dir.looked = self.scan;
+                }
             }
-        };
+            Answer::Listed(listed_ns, stat, Ok(entries)) => self.note(path, listed_ns, stat, entries),
+            Answer::Listed(_, _, Err(error)) => {
+                self.known.remove(path);
+                return Err(error);
+            }
+        }
+        Ok(&self.known[path])
+    }
+
+    /// Keeps a listing.
+    fn note(&mut self, path: &Arc<Path>, listed_ns: i64, stat: Stat, mut entries: Vec<DirEntry>) {
         self.listed += 1;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let before = self.known.get(path).filter(|dir| same_place(&dir.stat, &stat));
@@ -200,7 +238,6 @@ impl Dirs {
         let dir =
             Dir { stat, version, agreed, entries, siblings, listed_ns, round: self.round, looked: self.scan };
         self.known.insert(path.clone(), dir);
-        Ok(&self.known[path])
     }
 }
 

@@ -18,6 +18,7 @@
 //! Never here: records, pipelines, outputs; reading the bytes themselves is the engine's call to `io`.
 
 mod dirs;
+mod gather;
 mod generation;
 mod gz;
 mod head;

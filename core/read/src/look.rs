@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ringtail_io::{File, Fs, Kind, Stat};
 
 use crate::dirs::Dirs;
+use crate::gather::gather;
 use crate::head::Content;
 use crate::judge::Verdict;
 use crate::maps::HashMap;
@@ -255,12 +256,10 @@ impl Look<'_> {
         count: usize,
         ask: impl Fn(usize) -> io::Result<T> + Sync,
     ) -> Vec<io::Result<T>> {
-        if !tracked.is_far {
-            return (0..count).map(ask).collect();
+        match tracked.is_far {
+            true => gather(self.fs, &tracked.key, count, ask),
+            false => (0..count).map(ask).collect(),
         }
-        let answers: Vec<OnceLock<io::Result<T>>> = (0..count).map(|_| OnceLock::new()).collect();
-        self.fs.each(&tracked.key, count, &|at| drop(answers[at].set(ask(at))));
-        answers.into_iter().map(|answer| answer.into_inner().expect("each was asked")).collect()
     }
 
     /// What stands at a name, as it was `asked`.

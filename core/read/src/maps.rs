@@ -7,3 +7,5 @@ use std::hash::BuildHasherDefault;
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
 pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, Hasher>;
+
+pub(crate) type HashSet<K> = std::collections::HashSet<K, Hasher>;

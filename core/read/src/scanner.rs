@@ -5,8 +5,8 @@
 //! only what it is about.
 //!
 //! A look at everything ([`Scanner::begin`]) is gone on with in pieces ([`Scanner::go_on`]), each of which reports what it saw:
-//! on a mount that answers slowly the whole may take minutes. What lies on such mounts comes last, and what changes elsewhere
-//! meanwhile need not wait for it.
+//! on a mount that answers slowly the whole may take minutes. What lies on such mounts, their directories too, comes last, and
+//! what changes elsewhere meanwhile need not wait for it.
 //!
 //! Between scans the caller watches [`Scanner::directories`] and calls [`Scanner::scan_dir`] for those that changed (after
 //! adding a watch, too: what happened before it is not told). Watches may be blind, so that everything is scanned now and
@@ -109,8 +109,10 @@ pub struct Scanner {
     mapped: u64,
     /// [`Scanner::directories`] may have changed.
     moved: bool,
-    /// No scan of everything was done since the specs were set.
+    /// What lies near was not looked at since the specs were set.
     first: bool,
+    /// Nor was what lies far.
+    first_far: bool,
     /// It is still to be said which lineages no spec wants any more: not before a scan could look everywhere.
     sorts_out: bool,
     round: Option<Round>,
@@ -125,6 +127,8 @@ struct Round {
     queue: Vec<Arc<Path>>,
     /// What could not be looked at so far.
     errors: HashMap<Arc<Path>, Reason>,
+    /// Some of it hides what is wanted.
+    hides: bool,
     /// Directories that were not asked for since this scan are of no interest any more.
     scan: u64,
     cost: Cost,
@@ -156,6 +160,7 @@ impl Scanner {
             mapped: 0,
             moved: true,
             first: true,
+            first_far: true,
             sorts_out: true,
             round: None,
             errors: HashMap::default(),
@@ -168,7 +173,8 @@ impl Scanner {
     /// that no spec wants any more are reported without specs.
     pub fn set_specs(&mut self, specs: &[FileSpec]) -> Result<(), PatternError> {
         self.walk = Walk::new(Patterns::new(specs)?);
-        (self.mapped, self.moved, self.first, self.sorts_out) = (0, true, true, true);
+        (self.mapped, self.moved, self.sorts_out) = (0, true, true);
+        (self.first, self.first_far) = (true, true);
         self.round = None;
         self.lineages.values_mut().for_each(|tracked| tracked.specs.clear());
         Ok(())
@@ -271,30 +277,31 @@ impl Scanner {
         listings
     }
 
-    /// Begins a look at everything: finds out which files match. [`Scanner::go_on`] looks at them. Where an earlier look is
-    /// not at its end, its rest belongs to this one, and what it has seen on mounts that answer slowly is not asked again.
+    /// Begins a look at everything: finds out which files match of those that are near. [`Scanner::go_on`] looks at them. Where an
+    /// earlier look is not at its end, its rest belongs to this one, and what it has seen on mounts that answer slowly is not asked
+    /// again.
     pub fn begin(&mut self) {
         let (before, mut troubles) = (self.before(), Vec::new());
         self.dirs.begin_round();
-        self.walk.scan(&mut self.dirs, &mut troubles);
-        if self.mapped != self.walk.version() {
-            self.mapped = self.walk.version();
-            self.map(true, &mut troubles);
-        }
-        self.sort_out(&troubles);
-        self.first = false;
+        self.walk.scan(self.round.is_none(), &mut self.dirs, &mut troubles);
+        let at_start = std::mem::take(&mut self.first);
+        let changed = self.map_again(at_start, &mut troubles);
         self.measure_distance();
         let mut round = self.round.take().unwrap_or_else(|| Round {
             queue: self.lineages.values().filter(|it| it.is_far).map(|it| it.key.clone()).collect(),
             errors: HashMap::default(),
+            hides: false,
             scan: self.dirs.scan(),
             cost: Cost::default(),
         });
         let queued: BTreeSet<Arc<Path>> = round.queue.iter().cloned().collect();
+        let changed: BTreeSet<Arc<Path>> = changed.into_iter().collect();
         let is_far = |key: &Arc<Path>| self.lineages.get(key).is_some_and(|it| it.is_far);
         let (rest, near_rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut round.queue).into_iter().partition(is_far);
-        let new = |it: &&Tracked| !queued.contains(&it.key) && (!it.is_far || !it.was_seen);
+        let new = |it: &&Tracked| {
+            !queued.contains(&it.key) && (!it.is_far || !it.was_seen || changed.contains(&it.key))
+        };
         let (far, near): (Vec<&Tracked>, Vec<&Tracked>) =
             self.lineages.values().map(|it| &**it).filter(new).partition(|it| it.is_far);
         let keys = |them: Vec<&Tracked>| them.into_iter().map(|it| it.key.clone()).collect::<Vec<_>>();
@@ -302,8 +309,46 @@ impl Scanner {
         // looked at in vain again and again.
         round.queue = [keys(far), rest, keys(near), near_rest].concat();
         round.cost.add(&self.cost_since(&before));
-        self.note(troubles, &mut round.errors);
+        self.end_walk(&mut round, troubles);
         self.round = Some(round);
+    }
+
+    /// Notes what a walk met, and ends it where it has looked at everything.
+    fn end_walk(&mut self, round: &mut Round, troubles: Vec<Trouble>) {
+        // What may not be looked at is hidden for good.
+        round.hides |= troubles.iter().any(|trouble| trouble.1.kind() != ErrorKind::PermissionDenied);
+        self.note(troubles, &mut round.errors);
+        if !self.walk.has_far() {
+            self.first_far = false;
+            if !round.hides {
+                self.sort_out(&mut round.queue);
+            }
+        }
+    }
+
+    /// Whether all that is near was looked at.
+    fn is_at_far(&self, round: &Round) -> bool {
+        let is_far = |key: &Arc<Path>| self.lineages.get(key).is_some_and(|it| it.is_far);
+        round.queue.last().is_none_or(is_far)
+    }
+
+    /// Finds out which files match of those that are far, for `budget` or until all of them are known.
+    fn walk_far(&mut self, round: &mut Round, budget: Duration) {
+        let (began, mut troubles) = (self.clock.now(), Vec::new());
+        while self.walk.has_far() {
+            self.dirs.go_on();
+            self.walk.go_far(&mut self.dirs, &mut troubles);
+            if self.clock.now().saturating_sub(began) >= budget {
+                break;
+            }
+        }
+        let changed = self.map_again(self.first_far, &mut troubles);
+        let queued: BTreeSet<&Arc<Path>> = round.queue.iter().collect();
+        let new = changed.into_iter().filter(|key| !queued.contains(key));
+        let is_far = |key: &Arc<Path>| self.lineages.get(key).is_some_and(|it| it.is_far);
+        let (far, near): (Vec<_>, Vec<_>) = new.partition(is_far);
+        round.queue = [far, std::mem::take(&mut round.queue), near].concat();
+        self.end_walk(round, troubles);
     }
 
     /// Whether a look at everything is under way.
@@ -319,21 +364,37 @@ impl Scanner {
 
     /// Leaves out of a look at everything what may take long; which specs want each of these lineages comes back.
     pub fn leave_far(&mut self) -> Vec<Vec<u32>> {
-        let Some(round) = &mut self.round else { return Vec::new() };
+        let Some(mut round) = self.round.take() else { return Vec::new() };
+        self.walk_far(&mut round, Duration::MAX);
         let (lineages, specs) = (&self.lineages, &self.walk.patterns().specs);
         let far = round.queue.extract_if(.., |key| lineages.get(key).is_some_and(|it| it.is_far));
         let wanting =
             far.filter_map(|key| Some(lineages.get(&key)?.specs.iter().map(|spec| specs[*spec].id)));
-        wanting.map(Iterator::collect).collect()
+        let wanting = wanting.map(Iterator::collect).collect();
+        self.round = Some(round);
+        wanting
     }
 
-    /// Goes on with a look at everything until `budget` is used up, with one lineage at least, and reports those in which
-    /// something changed.
+    /// Goes on with a look at everything until `budget` is used up, with one lineage or a few far directories at least, and reports
+    /// the lineages in which something changed.
     pub fn go_on(&mut self, budget: Duration) -> Vec<Listing> {
         let Some(mut round) = self.round.take() else { return Vec::new() };
         let (before, mut troubles) = (self.before(), Vec::new());
         let (mut looked, mut files) = (Vec::new(), 0);
-        while let Some(key) = round.queue.pop() {
+        let began_near = !self.is_at_far(&round);
+        loop {
+            let is_far = self.is_at_far(&round);
+            // What is near is told first.
+            if is_far && began_near && !looked.is_empty() {
+                break;
+            }
+            if is_far && self.walk.has_far() {
+                self.walk_far(&mut round, budget.saturating_sub(self.cost_since(&before).elapsed));
+                if self.walk.has_far() && self.is_at_far(&round) {
+                    break;
+                }
+            }
+            let Some(key) = round.queue.pop() else { break };
             self.dirs.go_on();
             if let Some(tracked) = self.lineages.get_mut(&key) {
                 tracked.looks += 1;
@@ -347,7 +408,7 @@ impl Scanner {
         self.note(troubles, &mut round.errors);
         round.cost.add(&Cost { files, ..self.cost_since(&before) });
         self.cost = round.cost;
-        match round.queue.is_empty() {
+        match round.queue.is_empty() && !self.walk.has_far() {
             true => {
                 self.dirs.sweep(round.scan);
                 self.errors = round.errors;
@@ -362,11 +423,7 @@ impl Scanner {
         let (before, mut troubles, mut files) = (self.before(), Vec::new(), 0);
         self.dirs.begin();
         self.walk.scan_dir(dir, &mut self.dirs, &mut troubles);
-        let mut changed = Vec::new();
-        if self.mapped != self.walk.version() {
-            self.mapped = self.walk.version();
-            changed = self.map(false, &mut troubles);
-        }
+        let mut changed = self.map_again(false, &mut troubles);
         changed.retain(|key| key.parent() != Some(dir));
         changed.extend(self.by_dir.get(dir).into_iter().flatten().cloned());
         for key in &changed {
@@ -435,8 +492,12 @@ impl Scanner {
         }
     }
 
-    /// Takes the lineages from what the walk found; those that are new or wanted otherwise come back.
-    fn map(&mut self, all: bool, troubles: &mut Vec<Trouble>) -> Vec<Arc<Path>> {
+    /// Takes the lineages from what the walk found, where that has changed; those that are new or wanted otherwise come back.
+    fn map_again(&mut self, at_start: bool, troubles: &mut Vec<Trouble>) -> Vec<Arc<Path>> {
+        if self.mapped == self.walk.version() {
+            return Vec::new();
+        }
+        self.mapped = self.walk.version();
         let mut wanted: HashMap<Arc<Path>, Wanted> = HashMap::default();
         let matches = self.walk.matches();
         for (path, found) in matches {
@@ -456,7 +517,7 @@ impl Scanner {
         let mut changed = Vec::new();
         for (key, Wanted { specs, shown, .. }) in wanted {
             if !self.lineages.contains_key(&key) {
-                let Some(tracked) = Tracked::new(key.clone(), shown.clone(), self.first && all) else {
+                let Some(tracked) = Tracked::new(key.clone(), shown.clone(), at_start) else {
                     continue;
                 };
                 self.track(tracked);
@@ -470,14 +531,20 @@ impl Scanner {
         changed
     }
 
-    /// Reports the lineages that no spec wants, once a scan of everything met nothing that hides what is wanted. What may
-    /// not be looked at is hidden for good.
-    fn sort_out(&mut self, troubles: &[Trouble]) {
-        let hides = |trouble: &Trouble| trouble.1.kind() != ErrorKind::PermissionDenied;
-        if self.sorts_out && !troubles.iter().any(hides) {
-            self.sorts_out = false;
-            let unwanted = self.lineages.values_mut().filter(|tracked| tracked.specs.is_empty());
-            unwanted.for_each(|tracked| tracked.dirty = true);
+    /// Reports the lineages that no spec wants, once a walk met nothing that hides what is wanted: those of them that were looked
+    /// at are put into the `queue` again.
+    fn sort_out(&mut self, queue: &mut Vec<Arc<Path>>) {
+        if !std::mem::take(&mut self.sorts_out) {
+            return;
+        }
+        let queued: BTreeSet<Arc<Path>> = queue.iter().cloned().collect();
+        let unwanted = self.lineages.values_mut().filter(|tracked| tracked.specs.is_empty());
+        for tracked in unwanted {
+            tracked.dirty = true;
+            if !queued.contains(&tracked.key) {
+                let at = if tracked.is_far { 0 } else { queue.len() };
+                queue.insert(at, tracked.key.clone());
+            }
         }
     }
 
@@ -579,6 +646,12 @@ fn fold(
 /// Whether a directory has an entry of this name.
 fn has(dirs: &mut Dirs, dir: &Path, name: &OsStr) -> Result<bool, Trouble> {
     let dir: Arc<Path> = dir.into();
+    // A far one is not asked again each time something near has changed.
+    if dirs.fs.is_far(&dir)
+        && let Some(known) = dirs.known(&dir)
+    {
+        return Ok(known.has(name));
+    }
     match dirs.look(&dir) {
         Ok(dir) => Ok(dir.has(name)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

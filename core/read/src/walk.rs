@@ -10,6 +10,8 @@
 //! directory and only root may write there. What leads elsewhere is refused and told. What is opened later is the path
 //! without symlinks that was judged here, and only if it has none by then.
 //!
+//! **Distance.** What leads to a mount whose answers may take long is put off ([`far`]): a look at what is near never asks it.
+//!
 //! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
 //! matched paths,
 //! [`MAX_REFUSED`] refused links that are told.
@@ -22,9 +24,14 @@ use std::sync::Arc;
 use ringtail_io::{Kind, Stat};
 
 use crate::dirs::Dirs;
+use crate::gather::gather;
 use crate::links::{LinkRefused, kubelet_dir};
 use crate::maps::HashMap;
 use crate::patterns::{Component, Patterns};
+
+mod far;
+
+use far::{Ahead, Far};
 
 /// How deep a walk goes.
 const MAX_DEPTH: usize = 128;
@@ -69,6 +76,43 @@ pub(crate) struct Match {
     pub(crate) strays: bool,
     /// Where the path is a symlink itself: what it led to.
     link: Option<(u64, u64)>,
+    /// The file lies on a mount whose answers may take long.
+    is_far: bool,
+}
+
+/// A directory to enter.
+struct Todo {
+    path: Arc<Path>,
+    /// The places that patterns reached there.
+    places: Arc<[Place]>,
+    /// The directories above.
+    above: Arc<Vec<(u64, u64)>>,
+}
+
+/// How far a walk goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// What leads to where answers may take long is put off.
+    Near,
+    All,
+}
+
+/// A name of a directory that patterns lead to.
+struct Named {
+    path: Arc<Path>,
+    name: OsString,
+    kind: Kind,
+    /// The specs that want it as a file.
+    files: Vec<usize>,
+    /// The places below it.
+    deeper: Vec<Place>,
+}
+
+/// What a name leads to, where the listing does not tell.
+struct Led {
+    stat: Stat,
+    /// The path without symlinks, of a file behind a link that led elsewhere before.
+    real: Option<Arc<Path>>,
 }
 
 /// The walk's memory.
@@ -87,6 +131,7 @@ pub(crate) struct Walk {
     overflow: bool,
     /// Links that are not followed, and where they lead.
     refused: HashMap<Arc<Path>, Arc<Path>>,
+    far: Far,
 }
 
 /// Something in the way of a walk.
@@ -126,14 +171,17 @@ impl Walk {
         std::mem::take(&mut self.moved)
     }
 
-    /// Looks at everything.
-    pub(crate) fn scan(&mut self, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
-        let root: Arc<Path> = Arc::from(Path::new("/"));
+    /// Looks at everything that is near, and puts off the rest: all of it where that `begins`, else what is new.
+    pub(crate) fn scan(&mut self, begins: bool, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
+        let path: Arc<Path> = Arc::from(Path::new("/"));
         let places = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
-        let places = self.close(places.collect());
-        self.visit(vec![(root, places.into(), Arc::default())], true, dirs, troubles);
-        self.check_links(dirs);
-        troubles.extend(self.refused.iter().map(|(path, to)| (path.clone(), LinkRefused::error(to))));
+        let places = self.close(places.collect()).into();
+        if begins {
+            self.begin_far();
+        }
+        self.visit(vec![Todo { path, places, above: Arc::default() }], true, Reach::Near, dirs, troubles);
+        self.check_links(&self.links(false), dirs);
+        self.tell_refused(troubles);
     }
 
     /// Looks at one directory, by its path without symlinks, and at what is new below.
@@ -141,48 +189,75 @@ impl Walk {
         let paths = self.by_real.get(real).cloned().unwrap_or_default();
         let todo = paths.into_iter().filter_map(|path| {
             let node = self.nodes.get(&path)?;
-            let above = &node.above[..node.above.len() - 1];
-            Some((path, node.places.clone(), Arc::new(above.to_vec())))
+            Some(Todo { places: node.places.clone(), above: above(node), path })
         });
-        self.visit(todo.collect(), false, dirs, troubles);
+        let reach = if dirs.fs.is_far(real) { Reach::All } else { Reach::Near };
+        self.visit(todo.collect(), false, reach, dirs, troubles);
     }
 
     /// Enters the directories and what lies below them: all of it, or only what is new.
-    fn visit(&mut self, mut todo: Vec<Todo>, all: bool, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
-        while let Some((path, places, above)) = todo.pop() {
-            match self.enter(&path, places, &above, dirs, troubles) {
-                Ok(below) => {
-                    let known = |path: &Arc<Path>| self.nodes.contains_key(path);
-                    todo.extend(below.into_iter().filter(|(path, ..)| all || !known(path)));
-                }
-                Err(error) => {
-                    // The directory above leads here again with the next scan, though it may not change before.
-                    if let Some(above) = path.parent().and_then(|above| self.nodes.get_mut(above)) {
-                        above.version = 0;
-                    }
-                    // Anything else is not gone: what is known of it stays.
-                    match error.kind() {
-                        io::ErrorKind::NotFound => self.forget(&path),
-                        _ => troubles.push((path, error)),
-                    }
-                }
+    fn visit(
+        &mut self,
+        mut todo: Vec<Todo>,
+        all: bool,
+        reach: Reach,
+        dirs: &mut Dirs,
+        troubles: &mut Vec<Trouble>,
+    ) {
+        while let Some(next) = todo.pop() {
+            if reach == Reach::Near && dirs.fs.is_far(&next.path) {
+                self.put_off(next);
+                continue;
             }
+            let below = self.try_to_enter(next, Ahead::default(), reach, dirs, troubles);
+            let known = |path: &Arc<Path>| self.nodes.contains_key(path);
+            todo.extend(below.into_iter().filter(|below| all || !known(&below.path)));
+        }
+    }
+
+    /// Brings one node up to date; its subdirectories come back. What is in the way is told.
+    fn try_to_enter(
+        &mut self,
+        todo: Todo,
+        ahead: Ahead,
+        reach: Reach,
+        dirs: &mut Dirs,
+        troubles: &mut Vec<Trouble>,
+    ) -> Vec<Todo> {
+        let path = todo.path.clone();
+        self.enter(todo, ahead, reach, dirs, troubles).unwrap_or_else(|error| {
+            self.come_again(&path);
+            // Anything else is not gone: what is known of it stays.
+            match error.kind() {
+                io::ErrorKind::NotFound => self.forget(&path),
+                _ => troubles.push((path, error)),
+            }
+            Vec::new()
+        })
+    }
+
+    /// The directory above leads here again with the next scan, though it may not change before.
+    fn come_again(&mut self, path: &Path) {
+        if let Some(above) = path.parent().and_then(|above| self.nodes.get_mut(above)) {
+            above.version = 0;
         }
     }
 
     /// Brings one node up to date; its subdirectories come back.
     fn enter(
         &mut self,
-        path: &Arc<Path>,
-        places: Arc<[Place]>,
-        above: &Arc<Vec<(u64, u64)>>,
+        todo: Todo,
+        ahead: Ahead,
+        reach: Reach,
         dirs: &mut Dirs,
         troubles: &mut Vec<Trouble>,
     ) -> io::Result<Vec<Todo>> {
-        let lists = places.iter().any(|place| !matches!(self.component(*place), Some(Component::Literal(_))));
+        let Todo { path, places, above } = todo;
+        let path = &path;
+        let lists = self.lists(&places);
         let (stat, version) = match lists {
             true => dirs.look(path).map(|dir| (dir.stat, dir.version))?,
-            false => (dirs.fs.stat(path)?, 0),
+            false => (ahead.stat.unwrap_or_else(|| dirs.fs.stat(path))?, 0),
         };
         let id = (stat.dev, stat.ino);
         if above.contains(&id) || above.len() >= MAX_DEPTH {
@@ -199,14 +274,14 @@ impl Walk {
         }
         let real: Arc<Path> = match known {
             Some(node) => node.real.clone(),
-            None => dirs.fs.canonical(path)?.into(),
+            None => ahead.real.unwrap_or_else(|| dirs.fs.canonical(path))?.into(),
         };
         if !self.may_enter(path, &places, &real) {
             self.forget(path);
             self.refuse(path, &real);
             return Ok(Vec::new());
         }
-        let mut chain = (**above).clone();
+        let mut chain = above.to_vec();
         chain.push(id);
         let node = Node {
             places,
@@ -218,14 +293,19 @@ impl Walk {
             files: Vec::new(),
             expects: false,
         };
-        Ok(self.work_out(path, node, lists, dirs, troubles))
+        Ok(self.work_out(path, node, reach, dirs, troubles))
+    }
+
+    /// Whether all names of a directory matter, not only those that patterns spell out.
+    fn lists(&self, places: &[Place]) -> bool {
+        places.iter().any(|place| !matches!(self.component(*place), Some(Component::Literal(_))))
     }
 
     /// The subdirectories of a node, as they were worked out.
     fn below(&self, node: &Node) -> Vec<Todo> {
         let todo = |path: &Arc<Path>| {
-            let below = self.nodes.get(path)?;
-            Some((path.clone(), below.places.clone(), node.above.clone()))
+            let places = self.nodes.get(path)?.places.clone();
+            Some(Todo { path: path.clone(), places, above: node.above.clone() })
         };
         node.dirs.iter().filter_map(todo).collect()
     }
@@ -235,60 +315,60 @@ impl Walk {
         &mut self,
         path: &Arc<Path>,
         mut node: Node,
-        lists: bool,
+        reach: Reach,
         dirs: &mut Dirs,
         troubles: &mut Vec<Trouble>,
     ) -> Vec<Todo> {
         let mut below = Vec::new();
+        let lists = self.lists(&node.places);
         node.expects = lists;
         self.refused.retain(|refused, _| refused.parent() != Some(path));
-        let names: Vec<(OsString, Kind)> = match lists.then(|| dirs.look(path)) {
-            Some(Ok(dir)) => dir.entries.iter().map(|entry| (entry.name.clone(), entry.kind)).collect(),
-            Some(Err(_)) => Vec::new(),
-            None => self.literals(&node.places),
-        };
-        for (name, kind) in names {
-            let (files, deeper) = self.follow(&node.places, &name);
-            if files.is_empty() && deeper.is_empty() {
-                continue;
-            }
-            let child: Arc<Path> = path.join(&name).into();
-            let kind = match kind {
-                Kind::File | Kind::Directory => (kind, None),
-                _ => match dirs.fs.stat(&child) {
-                    Ok(stat) => (stat.kind, (kind != Kind::Other || !lists).then_some((stat.dev, stat.ino))),
-                    Err(error) => {
-                        // A link may come to lead somewhere without a change of this directory.
-                        (node.expects, node.version) = (true, 0);
-                        if error.kind() != io::ErrorKind::NotFound {
-                            self.keep(path, &child, &mut node);
-                            troubles.push((child, error));
-                        }
-                        continue;
+        let mut named = self.named(path, &node, lists, dirs);
+        let leads_far =
+            |named: &mut Named| !is_told(named.kind) && reach == Reach::Near && dirs.fs.is_far(&named.path);
+        let far: Vec<Named> = named.extract_if(.., leads_far).collect();
+        if !far.is_empty() {
+            // What they are stays, until their turn comes.
+            far.iter().for_each(|named| self.keep(path, &named.path, &mut node));
+            node.version = 0;
+            self.put_off(Todo { path: path.clone(), places: node.places.clone(), above: above(&node) });
+        }
+        let far = named.iter().find(|named| reach == Reach::All && dirs.fs.is_far(&named.path));
+        let place = far.map_or(path, |named| &named.path);
+        let led = gather(&*dirs.fs, place, named.len(), |at| self.led(&named[at], lists, dirs));
+        for (named, led) in named.into_iter().zip(led) {
+            let child = named.path.clone();
+            let (kind, link) = match led {
+                None => (named.kind, None),
+                Some(Ok(led)) => {
+                    let is_link = named.kind != Kind::Other || !lists;
+                    (led.stat.kind, is_link.then_some(led))
+                }
+                Some(Err(error)) => {
+                    // A link may come to lead somewhere without a change of this directory.
+                    (node.expects, node.version) = (true, 0);
+                    if error.kind() != io::ErrorKind::NotFound {
+                        self.keep(path, &child, &mut node);
+                        troubles.push((child, error));
                     }
-                },
+                    continue;
+                }
             };
             match kind {
-                (Kind::Directory, _) => {
-                    let places = self.allowed(deeper, &child);
+                Kind::Directory => {
+                    let places = self.allowed(named.deeper, &child);
                     if !places.is_empty() {
                         node.dirs.push(child.clone());
-                        below.push((child, places.into(), node.above.clone()));
+                        below.push(Todo { path: child, places: places.into(), above: node.above.clone() });
                     }
                 }
-                (Kind::File, link) => {
+                Kind::File => {
                     node.expects = true;
-                    match self.found(&child, &name, files, link, &node, dirs) {
-                        Ok(true) => node.files.push(child),
-                        Ok(false) => {}
-                        Err(error) => {
-                            node.version = 0;
-                            self.keep(path, &child, &mut node);
-                            troubles.push((child, error));
-                        }
+                    if self.found(named, link, &node, dirs) {
+                        node.files.push(child);
                     }
                 }
-                _ => {}
+                Kind::Symlink | Kind::Other => {}
             }
         }
         node.dirs.sort_unstable();
@@ -311,29 +391,55 @@ impl Walk {
         below
     }
 
+    /// The names of a directory that patterns lead to.
+    fn named(&self, path: &Arc<Path>, node: &Node, lists: bool, dirs: &mut Dirs) -> Vec<Named> {
+        let names: Vec<(OsString, Kind)> = match lists.then(|| dirs.look(path)) {
+            Some(Ok(dir)) => dir.entries.iter().map(|entry| (entry.name.clone(), entry.kind)).collect(),
+            Some(Err(_)) => Vec::new(),
+            None => self.literals(&node.places),
+        };
+        let named = names.into_iter().filter_map(|(name, kind)| {
+            let (files, deeper) = self.follow(&node.places, &name);
+            let is_wanted = !files.is_empty() || !deeper.is_empty();
+            is_wanted.then(|| Named { path: path.join(&name).into(), name, kind, files, deeper })
+        });
+        named.collect()
+    }
+
+    /// What a name leads to, where that has to be asked.
+    fn led(&self, named: &Named, lists: bool, dirs: &Dirs) -> Option<io::Result<Led>> {
+        let is_link = named.kind != Kind::Other || !lists;
+        let is_known = |stat: &Stat| {
+            self.matches.get(&named.path).is_some_and(|known| known.link == Some((stat.dev, stat.ino)))
+        };
+        let ask = || {
+            let stat = dirs.fs.stat(&named.path)?;
+            let is_new = is_link && stat.kind == Kind::File && !is_known(&stat);
+            let real = if is_new { Some(dirs.fs.canonical(&named.path)?.into()) } else { None };
+            Ok(Led { stat, real })
+        };
+        (!is_told(named.kind)).then(ask)
+    }
+
     /// What a directory's child was stays, where it cannot be asked now.
     fn keep(&self, path: &Arc<Path>, child: &Arc<Path>, node: &mut Node) {
         let Some(before) = self.nodes.get(path) else { return };
+        node.expects |= before.expects;
         node.dirs.extend(before.dirs.iter().find(|dir| *dir == child).cloned());
         node.files.extend(before.files.iter().find(|file| *file == child).cloned());
     }
 
-    /// Notes a matched file; whether some spec wants it.
-    fn found(
-        &mut self,
-        path: &Arc<Path>,
-        name: &OsStr,
-        specs: Vec<usize>,
-        link: Option<(u64, u64)>,
-        node: &Node,
-        dirs: &Dirs,
-    ) -> io::Result<bool> {
-        let known = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
-        let real: Arc<Path> = match (link, known) {
-            (None, _) if path.parent() == Some(&*node.real) => path.clone(),
-            (None, _) => node.real.join(name).into(),
-            (Some(_), Some(known)) => known.real.clone(),
-            (Some(_), None) => dirs.fs.canonical(path)?.into(),
+    /// Notes a matched file; whether some spec wants it. `led`: where the path is a symlink, what it leads to.
+    fn found(&mut self, named: Named, led: Option<Led>, node: &Node, dirs: &Dirs) -> bool {
+        let Named { path, name, files: specs, .. } = named;
+        let path = &path;
+        let (link, led_to) = led.map(|led| ((led.stat.dev, led.stat.ino), led.real)).unzip();
+        let before = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
+        let (real, is_far): (Arc<Path>, bool) = match (led_to.flatten(), before) {
+            (Some(real), _) => (real.clone(), dirs.fs.is_far(&real)),
+            (None, Some(known)) => (known.real.clone(), known.is_far),
+            (None, None) if path.parent() == Some(&*node.real) => (path.clone(), false),
+            (None, None) => (node.real.join(name).into(), false),
         };
         let wanted: Vec<usize> =
             specs.into_iter().filter(|spec| !self.excludes(*spec, path, &real)).collect();
@@ -342,40 +448,48 @@ impl Walk {
             self.refuse(path, &real);
         }
         if specs.is_empty() {
-            return Ok(false);
+            return false;
         }
-        let found = Match { specs, real, strays, link };
+        let found = Match { specs, real, strays, link, is_far };
         if self.matches.get(path) != Some(&found) {
             if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
                 self.overflow = true;
-                return Ok(false);
+                return false;
             }
             self.matches.insert(path.clone(), found);
             self.version += 1;
         }
-        Ok(true)
+        true
     }
 
-    /// Resolves the symlinks anew that lead to another file than they did.
-    fn check_links(&mut self, dirs: &Dirs) {
-        let mut changed = Vec::new();
-        for (path, found) in &self.matches {
-            let Some(link) = found.link else { continue };
+    /// The matched paths that are symlinks to files that lie far, or near.
+    fn links(&self, far: bool) -> Vec<Arc<Path>> {
+        let is_it = |found: &Match| found.link.is_some() && found.is_far == far;
+        self.matches.iter().filter(|(_, found)| is_it(found)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Resolves those of these symlinks anew that lead to another file than they did.
+    fn check_links(&mut self, links: &[Arc<Path>], dirs: &Dirs) {
+        let ask = |path: &Arc<Path>| {
+            let link = self.matches.get(path)?.link?;
             // A link that leads nowhere for the moment keeps its place: kubelet's do between rename and reopen.
-            let Ok(stat) = dirs.fs.stat(path) else { continue };
-            if link != (stat.dev, stat.ino)
-                && let Ok(real) = dirs.fs.canonical(path)
-            {
-                changed.push((path.clone(), (stat.dev, stat.ino), Arc::from(real)));
+            let stat = dirs.fs.stat(path).ok()?;
+            let is_same = link == (stat.dev, stat.ino);
+            let real = (!is_same).then(|| dirs.fs.canonical(path).ok()).flatten()?;
+            Some(((stat.dev, stat.ino), Arc::from(real)))
+        };
+        let Some(place) = links.first() else { return };
+        let led = gather(&*dirs.fs, place, links.len(), |at| ask(&links[at]));
+        for (path, led) in links.iter().zip(led) {
+            if let Some((link, real)) = led {
+                let is_far = dirs.fs.is_far(&real);
+                self.lead_to(path, link, real, is_far);
             }
-        }
-        for (path, link, real) in changed {
-            self.lead_to(&path, link, real);
         }
     }
 
     /// A matched link leads elsewhere by now.
-    fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>) {
+    fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>, is_far: bool) {
         let Some(dir) = path.parent().and_then(|dir| self.nodes.get(dir)) else { return };
         let Some(before) = self.matches.get(path) else { return };
         let wanted: Vec<usize> =
@@ -388,7 +502,10 @@ impl Walk {
         }
         match specs.is_empty() {
             true => self.matches.remove(path),
-            false => self.matches.insert(path.clone(), Match { specs, real, strays, link: Some(link) }),
+            false => {
+                let found = Match { specs, real, strays, link: Some(link), is_far };
+                self.matches.insert(path.clone(), found)
+            }
         };
     }
 
@@ -447,6 +564,10 @@ impl Walk {
         if self.refused.len() < MAX_REFUSED || self.refused.contains_key(path) {
             self.refused.insert(path.clone(), real.clone());
         }
+    }
+
+    fn tell_refused(&self, troubles: &mut Vec<Trouble>) {
+        troubles.extend(self.refused.iter().map(|(path, to)| (path.clone(), LinkRefused::error(to))));
     }
 
     /// What `name` is to the places of its directory: the specs that want it as a file, and the places below it.
@@ -548,5 +669,12 @@ impl Walk {
     }
 }
 
-/// A directory to enter: its path, the places that patterns reached there, the directories above.
-type Todo = (Arc<Path>, Arc<[Place]>, Arc<Vec<(u64, u64)>>);
+/// Whether a listing says all of a name.
+fn is_told(kind: Kind) -> bool {
+    matches!(kind, Kind::File | Kind::Directory)
+}
+
+/// The directories above a node.
+fn above(node: &Node) -> Arc<Vec<(u64, u64)>> {
+    Arc::new(node.above[..node.above.len() - 1].to_vec())
+}

@@ -29,8 +29,12 @@ struct Slow {
 }
 
 impl Slow {
+    fn leads_far(&self, path: &Path) -> bool {
+        self.fs.canonical(path).is_ok_and(|real| real.starts_with("/far")) || path.starts_with("/far")
+    }
+
     fn answer(&self, path: &Path) {
-        let us = if path.starts_with("/far") { &self.far_us } else { &self.near_us };
+        let us = if self.leads_far(path) { &self.far_us } else { &self.near_us };
         self.world.advance(Duration::from_micros(us.load(Ordering::Relaxed)));
     }
 }
@@ -71,7 +75,7 @@ impl Fs for Slow {
     }
 
     fn is_far(&self, path: &Path) -> bool {
-        self.is_mounted.load(Ordering::Relaxed) && path.starts_with("/far")
+        self.is_mounted.load(Ordering::Relaxed) && self.leads_far(path)
     }
 }
 
@@ -95,7 +99,11 @@ fn slow(world: &World, tells_inodes: bool) -> Arc<Slow> {
 }
 
 fn scanner(world: &World, fs: &Arc<Slow>) -> Scanner {
-    let paths = ["/near/*.log", "/far/*.log"].map(str::to_owned).to_vec();
+    scanner_of(world, fs, &["/near/*.log", "/far/*.log"])
+}
+
+fn scanner_of(world: &World, fs: &Arc<Slow>, paths: &[&str]) -> Scanner {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
     let spec = FileSpec { id: 7, paths, ..FileSpec::default() };
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
     Scanner::new(fs.clone(), clock, OpenFiles::new(100_000), &[spec]).expect("patterns")
@@ -239,4 +247,82 @@ fn a_deleted_file_is_not_what_stands_at_its_name() {
     }
     let newest = seen.iter().flat_map(|listing| &listing.files).map(|file| file.generation).max();
     assert_eq!(newest, Some(1));
+}
+
+/// 300 directories at 30 ms an answer: nothing of them is asked before all that is near was told, and between pieces of them what
+/// happens near is seen.
+#[test]
+fn near_logs_wait_for_no_far_directory() {
+    let world = world();
+    for dir in 0..300 {
+        world.mkdir_all(format!("/far/{dir}/app")).expect("made");
+        world.append(format!("/far/{dir}/app/0.log"), format!("of {dir}\n")).expect("written");
+    }
+    for log in 0..10 {
+        world.append(format!("/near/{log}.log"), format!("of {log}\n")).expect("written");
+    }
+    // A link among near logs, as from a directory of links to where the logs are.
+    world.symlink("/far/7/app/0.log", "/near/linked.log").expect("made");
+    world.advance(Duration::from_secs(60));
+    let fs = slow(&world, true);
+    let mut scanner = scanner_of(&world, &fs, &["/near/*.log", "/far/*/app/*.log"]);
+    fs.far_us.store(30_000, Ordering::Relaxed);
+    let now = || world.clock().now();
+    let began = now();
+    scanner.begin();
+    let mut told = Vec::new();
+    while scanner.is_looking_near() {
+        told.extend(scanner.go_on(PIECE));
+    }
+    assert_eq!((told.len(), now() - began), (10, Duration::ZERO));
+
+    // A log appears near: it was not there at the start.
+    world.append("/near/new.log", "new\n").expect("written");
+    let mut longest = Duration::ZERO;
+    while scanner.is_looking() {
+        let began = now();
+        told.extend(scanner.scan_dir(Path::new("/near")));
+        assert_eq!(now(), began, "nothing far is asked");
+        told.extend(scanner.go_on(PIECE));
+        longest = longest.max(now() - began);
+    }
+    // Eight directories with three answers each.
+    assert!(longest < Duration::from_millis(900), "{longest:?}");
+    let late: Vec<&Path> = told.iter().filter(|it| !it.at_start).map(|it| &*it.lineage).collect();
+    assert_eq!((told.len(), late), (311, vec![Path::new("/near/new.log")]));
+    assert!(scanner.take_errors().iter().all(|error| error.leads_to.is_some()));
+
+    // Directories come and go.
+    fs.far_us.store(0, Ordering::Relaxed);
+    world.mkdir_all("/far/300/app").expect("made");
+    world.append("/far/300/app/0.log", "of 300\n").expect("written");
+    world.rename("/far/5", "/far/5-gone").expect("renamed");
+    let mut seen = BTreeSet::new();
+    for _ in 0..2 {
+        world.advance(EVERY);
+        seen.extend(scanner.scan_all().into_iter().map(|it| (it.lineage, it.files.len())));
+    }
+    let expected = ["/far/300/app/0.log", "/far/5-gone/app/0.log", "/far/5/app/0.log"];
+    let expected: BTreeSet<_> =
+        expected.into_iter().zip([1, 1, 0]).map(|(at, n)| (Path::new(at).into(), n)).collect();
+    assert_eq!(seen, expected);
+}
+
+/// Reloads while a far directory cannot be asked, and what no pipeline wants any more.
+#[test]
+fn what_nobody_wants_any_more_is_told_once_all_directories_were_seen() {
+    let world = world();
+    world.append("/near/0.log", "near\n").expect("written");
+    world.append("/far/0.log", "far\n").expect("written");
+    world.append("/far/1.txt", "far\n").expect("written");
+    world.advance(Duration::from_secs(60));
+    let fs = slow(&world, true);
+    let mut scanner = scanner(&world, &fs);
+    assert_eq!(scanner.scan_all().len(), 2);
+    let spec = FileSpec { id: 8, paths: vec!["/far/*.txt".to_owned()], ..FileSpec::default() };
+    scanner.set_specs(&[spec]).expect("patterns");
+    world.advance(EVERY);
+    let told: BTreeSet<_> = scanner.scan_all().into_iter().map(|it| (it.lineage, it.specs)).collect();
+    let expected = [("/far/0.log", vec![]), ("/far/1.txt", vec![8]), ("/near/0.log", vec![])];
+    assert_eq!(told, expected.into_iter().map(|(path, specs)| (Path::new(path).into(), specs)).collect());
 }

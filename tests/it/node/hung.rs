@@ -111,7 +111,8 @@ fn a_mount_that_hangs_at_the_start_stops_nothing_else(io: Io) {
     near.print(100);
     require_exact(&sink, &near.written());
     until("the metrics answer", PATIENCE, || get(admin, "/metrics").is_some_and(|(status, _)| status == 200));
-    assert!(scene.said().contains(scene.path("far").to_str().expect("UTF-8")), "the mount is named");
+    let named = || scene.said().contains(scene.path("far").to_str().expect("UTF-8"));
+    until("the mount is named", PATIENCE, named);
     agent.must_live();
     mount.heal();
     require_exact(&sink, &distant.written());

@@ -113,6 +113,10 @@ impl Fs for SimFs {
             Ok(walk.path)
         })
     }
+
+    fn is_far(&self, path: &Path) -> bool {
+        self.0.state().far.as_ref().is_some_and(|far| path.starts_with(far))
+    }
 }
 
 /// A simulated open file, behind a [`File`]. Its node stays readable until it is closed, whatever its names.

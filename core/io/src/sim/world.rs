@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) missing: Option<PathBuf>,
     /// The times of the changes of directories that made a listing leave something out: one change does so to one listing.
     pub(super) unlisted: BTreeMap<NodeId, i64>,
+    /// What is below it lies far.
+    pub(super) far: Option<PathBuf>,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             incarnation: 0,
             missing: None,
             unlisted: BTreeMap::new(),
+            far: None,
         };
         state.disk.now_ns = state.wall_ns();
         World(Arc::new(Mutex::new(state)))
@@ -126,6 +129,11 @@ impl World {
         let mut state = self.state();
         state.note(format_args!("device {dev}"));
         state.disk.dev = dev;
+    }
+
+    /// What lies at `path` or below counts as [far](crate::Fs::is_far).
+    pub fn set_far(&self, path: impl Into<PathBuf>) {
+        self.state().far = Some(path.into());
     }
 
     /// Kills our process and cuts the power of its storage. Files and the programs that write them stay; open files,
