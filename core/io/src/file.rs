@@ -3,7 +3,8 @@
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -155,7 +156,8 @@ impl OsFile {
             None => call(&self.handle.fd),
             Some(mount) => {
                 let fd = self.handle.fd.clone();
-                mount.lane.call(move |_| call(&fd))
+                let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                mount.lane.call(Path::new(&name), move |_| call(&fd))
             }
         }
     }

@@ -107,7 +107,7 @@ impl Fs for RealFs {
             return Ok((opened(fd, remote.then_some(stat.dev))?, stat));
         };
         let (owned, device) = (path.to_owned(), mount.device);
-        let (fd, stat, remote) = mount.lane.call(move |_| {
+        let (fd, stat, remote) = mount.lane.call(path, move |_| {
             let (fd, stat) = straight::open(&owned)?;
             // Another one may be mounted below.
             let remote = stat.dev == device || is_remote(rustix::fs::fstatfs(&fd)?.f_type);
@@ -167,8 +167,8 @@ where
     match mounts::remote_at(path) {
         None => call(path, &|| {}),
         Some(mount) => {
-            let path = path.to_owned();
-            mount.lane.call(move |pulse| call(&path, &|| pulse.answered()))
+            let owned = path.to_owned();
+            mount.lane.call(path, move |pulse| call(&owned, &|| pulse.answered()))
         }
     }
 }
