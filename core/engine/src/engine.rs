@@ -170,7 +170,7 @@ impl Engine {
         if let Some((orders, waker, _)) = &self.scanner {
             let specs = self.running.iter().map(|(id, pipeline)| spec(*id, &pipeline.config)).collect();
             // The thread ends after this engine; an error means that it panicked, which was told.
-            if orders.send(Order::Specs(specs)).is_ok() {
+            if orders.send(Order::Specs(specs, epoch)).is_ok() {
                 waker.wake();
             }
         }

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use ringtail_io::{Clock, Event, Interest, Waker, Watch, WatchId};
 use ringtail_read::{FileSpec, Listing, Reopened, Scanner};
 
+use crate::activity::Epoch;
 use crate::following::hash_of;
 use crate::maps::{HashMap, HashSet};
 use crate::shard::{Message, Wish};
@@ -39,8 +40,8 @@ const SHARE: u32 = 10;
 
 /// What the scanner's thread is told.
 pub(crate) enum Order {
-    /// Look for these from now on, then tell the shards that all was seen.
-    Specs(Vec<FileSpec>),
+    /// Look for these from now on, then tell the shards that all was seen. The pipelines that want them came in this epoch.
+    Specs(Vec<FileSpec>, Epoch),
     /// End.
     Stop,
 }
@@ -81,8 +82,8 @@ pub(crate) struct Scanning {
     pub(crate) rescan_at: Duration,
     /// When the look at everything began that is under way.
     began_at: Duration,
-    /// The shards are to be told when it is at its end.
-    is_awaited: bool,
+    /// The shards are to be told when it is at its end, for the pipelines of this epoch.
+    awaited: Option<Epoch>,
     piece: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stopped: bool,
@@ -114,7 +115,7 @@ impl Scanning {
             not_before: Duration::ZERO,
             rescan_at: Duration::MAX,
             began_at: Duration::ZERO,
-            is_awaited: false,
+            awaited: None,
             piece,
             clock,
             stopped: false,
@@ -153,12 +154,12 @@ impl Scanning {
     fn take_orders(&mut self) {
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Specs(specs) => {
+                Order::Specs(specs, epoch) => {
                     if let Err(error) = self.scanner.set_specs(&specs) {
                         // The engine checks patterns before it sends them.
                         tracing::error!(%error, "a pipeline's paths cannot be used");
                     }
-                    self.is_awaited = true;
+                    self.awaited = Some(epoch);
                     self.begin_look();
                 }
                 Order::Stop => self.stopped = true,
@@ -195,6 +196,7 @@ impl Scanning {
     }
 
     fn begin_look(&mut self) {
+        // It looks at all that is near again. What lies far is not watched, and has its turn in the look that is under way.
         self.dirty.clear();
         if !self.scanner.is_looking() {
             self.began_at = self.clock.now();
@@ -224,8 +226,8 @@ impl Scanning {
         if self.rescan_at > Duration::ZERO {
             self.rescan_at = now + every.saturating_sub(took).max(took.min(every));
         }
-        if std::mem::take(&mut self.is_awaited) {
-            self.shards.iter().for_each(|shard| shard.tell(Message::Scanned));
+        if let Some(epoch) = self.awaited.take() {
+            self.shards.iter().for_each(|shard| shard.tell(Message::Scanned(epoch)));
         }
     }
 

@@ -58,8 +58,8 @@ pub(crate) enum Message {
     Listings(Vec<Listing>),
     /// A closed file was opened again.
     Opened(Arc<Path>, u32, Arc<OpenFile>, Identity),
-    /// The first scan after a change of pipelines is complete.
-    Scanned,
+    /// The first scan after the change of pipelines that began this epoch is complete.
+    Scanned(Epoch),
     /// Read nothing more, seal everything, and tell when all is answered.
     Drain(Epoch),
     /// End.
@@ -202,6 +202,8 @@ pub(crate) struct Shard {
     measure_at: Duration,
     pub(crate) draining: bool,
     epoch: Epoch,
+    /// The one that the pipelines came with.
+    pipelines_in: Epoch,
     /// What the engine was told last.
     told: Option<(Epoch, bool)>,
     scanned: bool,
@@ -256,6 +258,7 @@ impl Shard {
             measure_at: Duration::ZERO,
             draining: false,
             epoch: 0,
+            pipelines_in: 0,
             told: None,
             scanned: false,
             stopped: false,
@@ -324,14 +327,16 @@ impl Shard {
         while let Ok(message) = self.parts.messages.try_recv() {
             match message {
                 Message::Pipelines(pipelines, epoch) => {
-                    (self.epoch, self.scanned) = (epoch, false);
+                    (self.epoch, self.pipelines_in, self.scanned) = (epoch, epoch, false);
                     self.set_pipelines(pipelines);
                 }
                 Message::Listings(listings) => listings.iter().for_each(|listing| self.take_listing(listing)),
                 Message::Opened(lineage, generation, file, identity) => {
                     self.opened(&lineage, generation, file, identity)
                 }
-                Message::Scanned => self.scanned(),
+                // One that began before other pipelines came says nothing of what these want.
+                Message::Scanned(epoch) if epoch != self.pipelines_in => {}
+                Message::Scanned(_) => self.scanned(),
                 Message::Drain(epoch) => (self.epoch, self.draining) = (epoch, true),
                 Message::Stop => {
                     self.take_answers();

@@ -36,6 +36,8 @@ pub(crate) struct Dir {
     pub(crate) stat: Stat,
     /// Changes with every change of `entries`; unique among all directories.
     pub(crate) version: u64,
+    /// The same, but for the inode numbers of all but links: what a walk makes of the names.
+    pub(crate) names_version: u64,
     /// Two listings in succession had these entries, without a change between. One alone may leave names out while others are
     /// renamed.
     pub(crate) agreed: bool,
@@ -78,6 +80,16 @@ impl Dir {
             (name, kind, ino).hash(&mut hasher);
         }
         hasher.finish().max(1)
+    }
+
+    /// Whether the file system tells inode numbers in listings. Where it does not know them, FUSE says one for all.
+    fn tells_inodes(&self) -> bool {
+        const UNKNOWN: [u64; 2] = [0, 0xffff_ffff];
+        match &self.entries[..] {
+            [] => true,
+            [only] => !UNKNOWN.contains(&only.ino),
+            [first, others @ ..] => others.iter().any(|entry| entry.ino != first.ino),
+        }
     }
 
     pub(crate) fn has(&self, name: &OsStr) -> bool {
@@ -179,12 +191,22 @@ impl Dirs {
         }
     }
 
-    /// Whether the directory has of a log what it had when it was listed last, `print`: names are asked one after the other, and
-    /// what is renamed meanwhile may be among those that were not.
-    pub(crate) fn still_has(&mut self, path: &Arc<Path>, base: &OsStr, print: u64) -> io::Result<bool> {
+    /// Whether the directory has of a log what it had when it was listed last, `print`, and its last change was at `modified_ns`: names
+    /// are asked one after the other, and what is renamed meanwhile may be among those that were not. Where listings tell no inode
+    /// numbers, names may have gone over to other files with any change.
+    pub(crate) fn still_has(
+        &mut self,
+        path: &Arc<Path>,
+        base: &OsStr,
+        (print, modified_ns): (u64, i64),
+    ) -> io::Result<bool> {
         let stat = self.fs.stat(path)?;
-        let is_same = self.known.get(path).is_some_and(|dir| dir.is_as_listed(&stat));
-        Ok(is_same || self.list(path)?.print_of(base) == print)
+        if self.known.get(path).is_some_and(|dir| dir.is_as_listed(&stat)) {
+            return Ok(true);
+        }
+        let dir = self.list(path)?;
+        let tells = dir.tells_inodes() || dir.stat.modified_ns == modified_ns;
+        Ok(tells && dir.print_of(base) == print)
     }
 
     /// The directory, listed now.
@@ -233,16 +255,33 @@ impl Dirs {
             .filter(|dir| same_names(&dir.entries, &entries))
             .is_some_and(|dir| dir.stat == stat && dir.listed_ns.saturating_sub(stat.modified_ns) > TICK);
         let version = same.map_or(self.versions + 1, |dir| dir.version);
-        self.versions = self.versions.max(version);
-        let siblings = group(&entries);
-        let dir =
-            Dir { stat, version, agreed, entries, siblings, listed_ns, round: self.round, looked: self.scan };
+        let alike = before.filter(|dir| lead_alike(&dir.entries, &entries));
+        let names_version = alike.map_or(self.versions + 1, |dir| dir.names_version);
+        self.versions = self.versions.max(version).max(names_version);
+        let dir = Dir {
+            stat,
+            version,
+            names_version,
+            agreed,
+            siblings: group(&entries),
+            entries,
+            listed_ns,
+            round: self.round,
+            looked: self.scan,
+        };
         self.known.insert(path.clone(), dir);
     }
 }
 
 fn same_names(a: &[DirEntry], b: &[DirEntry]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (&a.name, a.kind) == (&b.name, b.kind))
+}
+
+/// The same names, and links that were not made anew: they may lead elsewhere.
+fn lead_alike(a: &[DirEntry], b: &[DirEntry]) -> bool {
+    let same_link =
+        |(a, b): (&DirEntry, &DirEntry)| matches!(a.kind, Kind::File | Kind::Directory) || a.ino == b.ino;
+    same_names(a, b) && a.iter().zip(b).all(same_link)
 }
 
 fn same_place(a: &Stat, b: &Stat) -> bool {
@@ -351,6 +390,36 @@ mod tests {
             assert!(!dirs.list(&path).expect("there").agreed, "the one before was of the same tick");
             assert!(dirs.list(&path).expect("there").agreed);
         }
+    }
+
+    /// In full rotation the names stay and lead to other files, which listings of some FUSE servers do not tell.
+    #[test]
+    fn what_changed_has_not_still_what_it_had_where_no_inode_numbers_tell() {
+        let (told, mut dirs, path) = directory();
+        let (base, began) = (OsStr::new("log"), 10_000 * SECOND);
+        told.set(began + 5 * SECOND, Some(began), Some(&["log", "log.1"]));
+        let listed = dirs.list(&path).map(|dir| (dir.print_of(base), dir.stat.modified_ns)).expect("there");
+        told.set(began + 6 * SECOND, Some(began), Some(&["log", "log.1"]));
+        assert!(dirs.still_has(&path, base, listed).expect("there"));
+        told.set(began + 7 * SECOND, Some(began + 7 * SECOND), Some(&["log", "log.1"]));
+        assert!(!dirs.still_has(&path, base, listed).expect("there"));
+    }
+
+    /// A walk makes something of names, and of where links lead: not of a log that was made anew.
+    #[test]
+    fn inode_numbers_matter_to_a_walk_only_where_they_are_those_of_links() {
+        let (told, mut dirs, path) = directory();
+        told.set(SECOND, Some(0), None);
+        let mut list = |kind, ino| {
+            let stat = told.stat(&path).expect("there");
+            let entries = vec![DirEntry { name: "log".into(), kind, ino }];
+            let dir = dirs.take(&path, Ok(Answer::Listed(SECOND, stat, Ok(entries)))).expect("there");
+            (dir.version, dir.names_version)
+        };
+        let files = [1, 2].map(|ino| list(Kind::File, ino));
+        assert!(files[0].0 != files[1].0 && files[0].1 == files[1].1, "{files:?}");
+        let links = [1, 2].map(|ino| list(Kind::Symlink, ino));
+        assert!(links[0].0 != links[1].0 && links[0].1 != links[1].1, "{links:?}");
     }
 
     /// A directory that is renamed away and back is missed by a look: nothing in it is taken for deleted.

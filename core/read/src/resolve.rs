@@ -105,7 +105,8 @@ fn is_still(tracked: &Tracked, dirs: &mut Dirs, listed: Listed) -> Result<bool, 
     match listed.print {
         0 => Ok(true),
         print => {
-            let still = dirs.still_has(&tracked.dir, &tracked.base, print);
+            let listed = (print, listed.modified_ns);
+            let still = dirs.still_has(&tracked.dir, &tracked.base, listed);
             still.map_err(|error| Unclear::of(&tracked.dir, error))
         }
     }

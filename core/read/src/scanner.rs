@@ -204,13 +204,21 @@ impl Scanner {
     }
 
     /// The shard found something else where it had read a generation in this file: it holds other contents now, whatever
-    /// its size and its time say. Says which directory has to be looked at.
+    /// its size and its time say. Says which directory has to be looked at; a far log is looked at when its turn comes.
     pub fn doubt(&mut self, lineage: &Path, generation: u32, file: Identity) -> Option<Arc<Path>> {
         let tracked = self.lineages.get_mut(stray::log_of(lineage))?;
         let holds =
             |known: &&mut Known| known.generation() == Some(generation) && known.id() == (file.dev, file.ino);
         tracked.files.iter_mut().filter(holds).for_each(|known| known.doubted = true);
-        Some(tracked.dir.clone())
+        if !tracked.is_far {
+            return Some(tracked.dir.clone());
+        }
+        if let Some(round) = &mut self.round
+            && !round.queue.contains(&tracked.key)
+        {
+            round.queue.insert(0, tracked.key.clone());
+        }
+        None
     }
 
     /// Generations before this one are of no interest any more (see [`crate::Lineage::release_before`]).

@@ -256,7 +256,7 @@ impl Walk {
         let path = &path;
         let lists = self.lists(&places);
         let (stat, version) = match lists {
-            true => dirs.look(path).map(|dir| (dir.stat, dir.version))?,
+            true => dirs.look(path).map(|dir| (dir.stat, dir.names_version))?,
             false => (ahead.stat.unwrap_or_else(|| dirs.fs.stat(path))?, 0),
         };
         let id = (stat.dev, stat.ino);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringtail_io::sim::{SimFs, World};
 use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
-use ringtail_read::{FileSpec, OpenFiles, Scanner};
+use ringtail_read::{FileSpec, Identity, OpenFiles, Scanner};
 
 const PIECE: Duration = Duration::from_millis(100);
 
@@ -325,4 +325,28 @@ fn what_nobody_wants_any_more_is_told_once_all_directories_were_seen() {
     let told: BTreeSet<_> = scanner.scan_all().into_iter().map(|it| (it.lineage, it.specs)).collect();
     let expected = [("/far/0.log", vec![]), ("/far/1.txt", vec![8]), ("/near/0.log", vec![])];
     assert_eq!(told, expected.into_iter().map(|(path, specs)| (Path::new(path).into(), specs)).collect());
+}
+
+/// A shard finds other contents in a far log, in a look that has been at that log already.
+#[test]
+fn a_far_log_that_is_doubted_has_its_turn_once_more() {
+    let world = world();
+    for log in 0..3 {
+        world.append(format!("/far/{log}.log"), format!("of {log}\n")).expect("written");
+    }
+    world.advance(Duration::from_secs(60));
+    let fs = slow(&world, true);
+    let mut scanner = scanner(&world, &fs);
+    scanner.begin();
+    let told = loop {
+        if let Some(told) = scanner.go_on(Duration::ZERO).pop() {
+            break told;
+        }
+    };
+    fs.asked.lock().expect("no panic").clear();
+    let file = &told.files[0];
+    let identity = Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head };
+    assert_eq!(scanner.doubt(&told.lineage, file.generation, identity), None, "nothing to look at beside");
+    scanner.scan_rest();
+    assert!(fs.asked.lock().expect("no panic").contains(&*told.lineage));
 }

@@ -158,7 +158,7 @@ impl Process {
         }
         let epoch = self.activity.begin();
         self.tell_all(|| Message::Pipelines(running.clone(), epoch));
-        self.orders.send(Order::Specs(specs)).expect("the scanner is in this process");
+        self.orders.send(Order::Specs(specs, epoch)).expect("the scanner is in this process");
     }
 
     /// One turn of the scanner.
@@ -258,4 +258,25 @@ fn open(world: &World) -> Result<(Checkpoint, Restored), CheckpointError> {
     let storage =
         world.storage(Path::new(CHECKPOINT)).map_err(|error| CheckpointError::Unusable(error.to_string()))?;
     Checkpoint::open(storage)
+}
+
+/// The shards know of other pipelines before the scanner does: a look that ends between says nothing of what these want. Files that
+/// are there would count as new to them, and be read from their beginning.
+#[test]
+fn a_look_that_ends_after_a_reload_is_not_the_one_that_new_pipelines_wait_for() {
+    let world = World::new(1);
+    world.mkdir_all("/data").expect("an empty world");
+    let size = Size { shards: 1, memory: 32 << 20, open_files: 100, piece: NO_WAIT };
+    let mut process = Process::start(&world, size, Vec::new()).expect("an empty checkpoint");
+    let turn = |process: &mut Process| {
+        process.step_scanner();
+        process.step_shard(0);
+    };
+    let epoch = process.activity.begin();
+    process.tell_all(|| Message::Pipelines(HashMap::default(), epoch));
+    (0..5).for_each(|_| turn(&mut process));
+    assert!(!process.is_idle(), "nothing was seen of what the new pipelines want");
+    process.orders.send(Order::Specs(Vec::new(), epoch)).expect("the scanner is in this process");
+    (0..5).for_each(|_| turn(&mut process));
+    assert!(process.is_idle());
 }
