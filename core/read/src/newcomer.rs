@@ -1,6 +1,6 @@
 //! What a file is that no known generation goes on in: a copy, an old one, one that is not wanted, or a new generation.
 
-use crate::identity::HEAD_BYTES;
+use crate::identity::{HEAD_BYTES, Head};
 use crate::judge::is_final;
 use crate::look::{Look, Seen, Unclear};
 use crate::proof::{Candidate, is_copy, is_copy_of};
@@ -68,10 +68,14 @@ impl Look<'_> {
         if let Some(role) = goes_on_copying(file, candidate, files) {
             return Ok(Some(role));
         }
+        let head = Head::new(&candidate.head);
         for (place, known) in files.iter().enumerate() {
             let Some((known, generation)) = known.as_ref().and_then(|it| Some((it, it.generation()?))) else {
                 continue;
             };
+            if self.begins_otherwise(known, candidate, head) {
+                continue;
+            }
             // What the log seemed to hold goes on in another file: the log is still to get its number.
             let is_numbered = *blank == before.unproven || place + 1 < files.len();
             let is_copy = match is_copy(self.fs, known, candidate, self.surveys) {
@@ -96,6 +100,17 @@ impl Look<'_> {
             return Ok(Some(Role::Pending));
         }
         Ok(None)
+    }
+
+    /// Whether it is known without reading anything that two files begin otherwise. There may be thousands to compare with.
+    fn begins_otherwise(&self, known: &Known, candidate: &Candidate, head: Head) -> bool {
+        if known.head.len == head.len {
+            return known.head != head;
+        }
+        let opened = self.opened.get(&known.id()).filter(|opened| opened.stat == known.stat);
+        opened.is_some_and(|known| {
+            !known.head.starts_with(&candidate.head) && !candidate.head.starts_with(&known.head)
+        })
     }
 
     /// Whether a file lies before the known ones in the order of rotation, and nothing speaks against it.

@@ -182,3 +182,24 @@ fn what_lies_far_comes_last_and_piece_by_piece() {
     assert_eq!(far, ["/far/0", "/far/1", "/far/2"]);
     assert!(look(&world, &mut scanner).is_empty(), "all was told");
 }
+
+/// Hundreds of rotated files of one log, of many lengths, each of which might be a copy of any other: what they begin with tells them
+/// apart, and is read once.
+#[test]
+fn what_is_read_of_many_files_of_one_log_does_not_grow_with_their_pairs() {
+    let world = World::new(1);
+    world.mkdir_all("/logs").expect("an empty world");
+    const FILES: usize = 400;
+    for number in (0..FILES).rev() {
+        let name = if number == 0 { "/logs/0.log".to_owned() } else { format!("/logs/0.log.{number}") };
+        world.append(name, format!("file {number}, {}\n", "x".repeat(number * 7 % 1500))).expect("written");
+        world.advance(Duration::from_secs(1));
+    }
+    world.advance(Duration::from_secs(60));
+    let spec = FileSpec { id: 7, paths: vec!["/logs/*.log".to_owned()], ..FileSpec::default() };
+    let (fs, clock) = (Arc::new(world.fs()), Arc::new(world.clock()));
+    let mut scanner = Scanner::new(fs, clock, OpenFiles::new(10_000), &[spec]).expect("patterns");
+    let told = scanner.scan_all();
+    assert_eq!(told.iter().map(|listing| listing.files.len()).collect::<Vec<_>>(), [FILES]);
+    assert!(world.reads() <= 4 * FILES as u64, "{} reads", world.reads());
+}

@@ -147,7 +147,8 @@ impl Handle {
         least: usize,
     ) -> io::Result<usize> {
         self.check(state)?;
-        let State { disk, rng, faults, .. } = state;
+        let State { disk, rng, faults, reads, .. } = state;
+        *reads += 1;
         let node = disk.node_mut(self.node)?;
         node.broken |= super::faults::strikes(rng, faults.broken_file);
         if node.broken || super::faults::strikes(rng, faults.read_error) {

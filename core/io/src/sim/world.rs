@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) missing: Option<PathBuf>,
     /// The times of the changes of directories that made a listing leave something out: one change does so to one listing.
     pub(super) unlisted: BTreeMap<NodeId, i64>,
+    /// Reads of open files so far.
+    pub(super) reads: u64,
     /// What is below it lies far.
     pub(super) far: Option<PathBuf>,
 }
@@ -62,6 +64,7 @@ impl World {
             incarnation: 0,
             missing: None,
             unlisted: BTreeMap::new(),
+            reads: 0,
             far: None,
         };
         state.disk.now_ns = state.wall_ns();
@@ -129,6 +132,11 @@ impl World {
         let mut state = self.state();
         state.note(format_args!("device {dev}"));
         state.disk.dev = dev;
+    }
+
+    /// Reads of open files so far.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
     }
 
     /// What lies at `path` or below counts as [far](crate::Fs::is_far).
