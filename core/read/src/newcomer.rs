@@ -5,6 +5,7 @@ use crate::judge::is_final;
 use crate::look::{Look, Seen, Unclear};
 use crate::proof::{Candidate, is_copy, is_copy_of};
 use crate::roles::Roles;
+use crate::siblings::Suffix;
 use crate::tracked::{Known, Role, Tracked};
 
 /// Nanoseconds after the last change in which a short rotated file may still become longer.
@@ -123,9 +124,10 @@ impl Look<'_> {
         before: &Before,
     ) -> bool {
         let file = &roles.seen[at];
-        // A `.gz` has the time of its compression; and where the clock was set back, times that are to come tell no order.
-        let is_earlier =
-            |known: &Known| (file.stat.modified_ns..=self.wall_ns).contains(&known.stat.modified_ns);
+        // A `.gz` has the time of its compression; and where the clock was set back, times that are to come tell no order, nor do
+        // names that are times.
+        let latest = if file.suffix.is_some_and(Suffix::is_time) { self.wall_ns } else { i64::MAX };
+        let is_earlier = |known: &Known| (file.stat.modified_ns..=latest).contains(&known.stat.modified_ns);
         let is_known = |known: &&Known| {
             let is_it = |number| number < before.next && Some(number) != before.unproven;
             known.generation().is_some_and(is_it)

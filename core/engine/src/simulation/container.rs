@@ -38,13 +38,13 @@ pub(super) enum Rotation {
 pub(super) type Numbers = [Range<u64>; Stream::ALL.len()];
 
 /// What is in no file with a name any more.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Gone {
     pub(super) records: Numbers,
     /// Of the whole file: a copy of its beginning need not be taken for one.
     pub(super) bytes: u64,
-    /// Who has this file open may read it still.
-    pub(super) ino: Option<u64>,
+    /// Who has this file open may read it still. Open here, no other file gets its inode number.
+    pub(super) file: Option<Writer>,
 }
 
 /// A file that was rotated away.
@@ -338,18 +338,18 @@ impl Container {
         while !self.lines.is_empty() {
             self.end_line();
         }
-        let ino = self.writer.stat().expect("it is open").ino;
         self.world.unlink(&self.path).expect("it is there");
-        self.lose(self.begin, Some(ino));
-        self.writer = self.world.writer(&self.path).expect("a new file");
+        let writer = self.world.writer(&self.path).expect("a new file");
+        let deleted = std::mem::replace(&mut self.writer, writer);
+        self.lose(self.begin, Some(deleted));
     }
 
     /// What was written from `from` on has gone; a file begins here.
-    fn lose(&mut self, from: Begin, ino: Option<u64>) {
+    fn lose(&mut self, from: Begin, file: Option<Writer>) {
         let here = self.here();
         let records = std::array::from_fn(|stream| from.records[stream]..here.records[stream]);
         if here.bytes > from.bytes {
-            let gone = Gone { records, bytes: here.bytes - self.begin.bytes, ino };
+            let gone = Gone { records, bytes: here.bytes - self.begin.bytes, file };
             self.world.note(format_args!("container {} loses {gone:?}", self.number));
             self.gone.push(gone);
         }

@@ -175,6 +175,8 @@ impl Ledger {
 
     /// Whether `part` begins a record of `stream` that has gone.
     pub(super) fn has_torn(&self, stream: Stream, part: &str) -> bool {
+        // The tear may be in the middle of a character.
+        let part = part.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(part);
         let gone = self.gone.iter().filter(|((_, of), _)| *of == stream);
         let mut records = gone.flat_map(|((container, _), ranges)| {
             ranges.iter().cloned().flatten().map(move |number| text(*container, stream, number))

@@ -4,6 +4,7 @@
 //! ```text
 //! run (driver): chooses what happens next
 //!   container: writes, rotates --> World <-- process: scanner, shards, checkpoint, stepped one at a time
+//!        \--- also between two calls of the scanner (live)
 //!                                               \--batches--> backend: delivers, answers
 //!   ledger: what must come, in which order, and what may come again <--/
 //! ```
@@ -13,6 +14,7 @@
 mod backend;
 mod container;
 mod ledger;
+mod live;
 mod process;
 mod run;
 mod text;

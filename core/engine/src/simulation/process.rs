@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ringtail_io::sim::World;
-use ringtail_io::{Clock, Io, Watch};
+use ringtail_io::{Clock, Fs, Io, Watch};
 use ringtail_memory::{Budget, CarryPool, SlabPool};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
@@ -58,6 +58,7 @@ impl Process {
     /// Starts on what the checkpoint in `world` holds, with these pipelines.
     pub(super) fn start(
         world: &World,
+        fs: Arc<dyn Fs>,
         size: Size,
         pipelines: Vec<Pipeline>,
     ) -> Result<Process, CheckpointError> {
@@ -74,7 +75,6 @@ impl Process {
         let (writes, rows) = unbounded();
         let mut process = Process {
             scanning: {
-                let fs = Arc::new(world.fs());
                 let mut scanner = Scanner::new(fs, clock.clone(), open_files.clone(), &[])
                     .expect("no patterns, none wrong");
                 restore_scanner(&mut scanner, &restored);
@@ -267,7 +267,8 @@ fn a_look_that_ends_after_a_reload_is_not_the_one_that_new_pipelines_wait_for() 
     let world = World::new(1);
     world.mkdir_all("/data").expect("an empty world");
     let size = Size { shards: 1, memory: 32 << 20, open_files: 100, piece: NO_WAIT };
-    let mut process = Process::start(&world, size, Vec::new()).expect("an empty checkpoint");
+    let mut process =
+        Process::start(&world, Arc::new(world.fs()), size, Vec::new()).expect("an empty checkpoint");
     let turn = |process: &mut Process| {
         process.step_scanner();
         process.step_shard(0);

@@ -12,8 +12,9 @@ use ringtail_read::Start;
 use ringtail_record::{Flags, Lost, Outcome, Stream};
 
 use super::backend::{Answered, Backend, Message};
-use super::container::{Container, Numbers, pick};
+use super::container::{Container, Gone, Numbers, pick};
 use super::ledger::Ledger;
+use super::live::Live;
 use super::process::{Process, Size};
 use super::text::{parse, text};
 use crate::checkpoint::CheckpointError;
@@ -46,7 +47,7 @@ pub(super) struct Run {
     world: World,
     size: Size,
     batch: BatchLimits,
-    containers: Vec<Container>,
+    live: Arc<Live>,
     backends: Vec<Arc<Backend>>,
     /// Outputs that deliver nothing for now.
     holding: Vec<bool>,
@@ -89,11 +90,12 @@ impl Run {
         let is_jumpy = pick(world, 3) == 0;
         let containers =
             (0..1 + pick(world, 3)).map(|number| Container::new(world, number, is_jumpy)).collect();
+        let live = Arc::new(Live::new(world, containers));
         Run {
             world: world.clone(),
             size,
             batch,
-            containers,
+            live,
             holding: vec![false; backends.len()],
             backends,
             ledger: Ledger::new(in_order, !faulty),
@@ -120,28 +122,31 @@ impl Run {
     }
 
     fn happen(&mut self) {
-        let container = pick(&self.world, self.containers.len());
+        let container = pick(&self.world, self.live.containers().len());
         self.choose(container);
         self.note_gone();
     }
 
     fn choose(&mut self, container: usize) {
         match pick(&self.world, 100) {
-            0..30 => self.containers[container].write(12),
-            30..36 => self.containers[container].rotate(),
+            0..30 => self.live.containers()[container].write(12),
+            30..36 => self.live.containers()[container].rotate(),
             36 => match pick(&self.world, 3) {
-                0 => self.containers[container].empty(),
-                _ => self.containers[container].rename_back(),
+                0 => self.live.containers()[container].empty(),
+                _ => self.live.containers()[container].rename_back(),
             },
             37..40 => self.delete_oldest(container),
-            40..60 => self.step_something(),
+            40..60 => self.amid_calls(Run::step_something),
             60..78 => self.answer_something(),
             78..80 => {
                 let output = pick(&self.world, self.backends.len());
                 self.holding[output] = !self.holding[output];
             }
             80..82 if self.is_jumpy => self.jump(),
-            80..96 => self.pass(Duration::from_millis(pick(&self.world, 60) as u64)),
+            80..96 => {
+                let time = Duration::from_millis(pick(&self.world, 60) as u64);
+                self.amid_calls(|run| run.pass(time));
+            }
             96..98 => self.pass_long(Duration::from_millis(pick(&self.world, 4000) as u64)),
             98 => self.end_hard(),
             _ => match pick(&self.world, 3) {
@@ -149,6 +154,13 @@ impl Run {
                 _ => self.start(),
             },
         }
+    }
+
+    /// Does something while containers do not wait for the scanner.
+    fn amid_calls(&mut self, what: impl FnOnce(&mut Self)) {
+        self.live.allow(pick(&self.world, 4));
+        what(self);
+        self.live.allow(0);
     }
 
     /// The wall clock jumps, forwards or backwards; time passes as ever.
@@ -161,7 +173,7 @@ impl Run {
 
     fn start(&mut self) {
         if self.process.is_none() {
-            match Process::start(&self.world, self.size, self.pipelines()) {
+            match Process::start(&self.world, self.live.clone(), self.size, self.pipelines()) {
                 Ok(process) => self.process = Some(process),
                 // Its storage fails now: somebody starts it again.
                 Err(CheckpointError::Unusable(_)) if self.is_faulty => {}
@@ -226,9 +238,11 @@ impl Run {
 
     /// What has gone since this was asked last. A deleted file that the process has open is to be read all the same.
     fn note_gone(&mut self) {
-        for container in 0..self.containers.len() {
-            for gone in self.containers[container].take_gone() {
-                let holds = |process: &Process| gone.ino.is_some_and(|ino| process.holds(ino));
+        let gone: Vec<Vec<Gone>> = self.live.containers().iter_mut().map(Container::take_gone).collect();
+        for (container, gone) in gone.into_iter().enumerate() {
+            for gone in gone {
+                let file = gone.file.and_then(|file| file.stat().ok());
+                let holds = |process: &Process| file.is_some_and(|file| process.holds(file.ino));
                 self.gone_bytes += gone.bytes;
                 match self.process.as_ref().is_some_and(holds) {
                     true => self.held.push((container, gone.records)),
@@ -313,7 +327,7 @@ impl Run {
         self.repeats |= !given.kept.is_empty() || !self.answers_in_order;
         let containers = returned.iter().chain(&kept).map(|record| record.0);
         for container in containers.collect::<BTreeSet<usize>>() {
-            for stream in self.containers[container].streams() {
+            for stream in self.live.containers()[container].streams() {
                 self.ledger.may_go_back((output, container, *stream), given.last);
             }
         }
@@ -340,7 +354,8 @@ impl Run {
 
     fn delete_oldest(&mut self, container: usize) {
         let now = self.now();
-        let Run { containers, ledger, backends, .. } = self;
+        let Run { live, ledger, backends, .. } = self;
+        let mut containers = live.containers();
         let number = containers[container].number;
         let streams = containers[container].streams();
         containers[container].delete_oldest(|end| {
@@ -363,7 +378,7 @@ impl Run {
 
     /// Nobody who copies a log waits long before he empties it.
     fn pass_long(&mut self, time: Duration) {
-        self.containers.iter_mut().for_each(Container::truncate);
+        self.live.containers().iter_mut().for_each(Container::truncate);
         self.note_gone();
         self.pass(time);
     }
@@ -384,7 +399,7 @@ impl Run {
 
     /// Lets time pass, with everything working, until `done`.
     fn pass_until(&mut self, done: impl Fn(&Run) -> bool, what: &str) {
-        self.containers.iter_mut().for_each(Container::truncate);
+        self.live.containers().iter_mut().for_each(Container::truncate);
         self.note_gone();
         let end = self.now() + PATIENCE;
         while !done(self) {
@@ -409,7 +424,7 @@ impl Run {
         self.world.heal();
         self.holding.fill(false);
         self.pass_long(Duration::from_secs(10));
-        self.containers.iter_mut().for_each(Container::finish);
+        self.live.containers().iter_mut().for_each(Container::finish);
         self.note_gone();
         self.start();
     }
@@ -424,7 +439,7 @@ impl Run {
         if self.repeats || self.gone_bytes > 0 {
             return;
         }
-        let written: u64 = self.containers.iter().map(|container| container.bytes).sum();
+        let written: u64 = self.live.containers().iter().map(|container| container.bytes).sum();
         for backend in &self.backends {
             let (delivered, refused) = backend.input_bytes();
             let what =
@@ -437,7 +452,7 @@ impl Run {
     fn missing(&self) -> String {
         let mut missing = Vec::new();
         for (output, backend) in self.backends.iter().enumerate() {
-            for container in &self.containers {
+            for container in self.live.containers().iter() {
                 for stream in container.streams() {
                     let delivered = self.ledger.delivered((output, container.number, *stream));
                     let written = container.written[stream.index()];
