@@ -34,7 +34,7 @@ const STALE: Duration = Duration::from_secs(1);
 /// A directory as it was listed last.
 pub(crate) struct Dir {
     pub(crate) stat: Stat,
-    /// Changes with every change of `entries`; unique among all directories.
+    /// Changes with every change of `entries`, and is never the same again.
     pub(crate) version: u64,
     /// The same, but for the inode numbers of all but links: what a walk makes of the names.
     pub(crate) names_version: u64,
@@ -131,6 +131,24 @@ impl Dirs {
             versions: 0,
             listed: 0,
         }
+    }
+
+    /// What is known of one directory, taken out, so that several can be looked at at once; see [`Dirs::join`].
+    pub(crate) fn part(&mut self, path: &Arc<Path>) -> Dirs {
+        Dirs {
+            known: self.known.remove(path).map(|dir| (path.clone(), dir)).into_iter().collect(),
+            listed: 0,
+            fs: self.fs.clone(),
+            clock: self.clock.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes a part back.
+    pub(crate) fn join(&mut self, part: Dirs) {
+        self.known.extend(part.known);
+        self.versions = self.versions.max(part.versions);
+        self.listed += part.listed;
     }
 
     /// Begins a scan: every directory is looked at again when it is asked for.

@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringtail_io::{Clock, Fs};
@@ -32,13 +32,16 @@ use crate::listing::{FileSpec, Listing};
 use crate::look::Look;
 use crate::maps::HashMap;
 use crate::open::{OpenFile, OpenFiles};
-use crate::patterns::{PatternError, Patterns, bytes};
+use crate::patterns::{PatternError, Patterns, Spec, bytes};
 use crate::resolve::refresh;
 use crate::siblings::sibling;
 use crate::stray;
 use crate::survey::Surveys;
 use crate::tracked::{Known, Tracked};
 use crate::walk::{Match, Trouble, Walk};
+
+/// Far lineages that are looked at at once.
+const AT_ONCE: usize = 8;
 
 /// What tells one trouble from another: the kind, and the operating system's number where there is one.
 type Reason = (ErrorKind, Option<i32>);
@@ -383,7 +386,7 @@ impl Scanner {
         wanting
     }
 
-    /// Goes on with a look at everything until `budget` is used up, with one lineage or a few far directories at least, and reports
+    /// Goes on with a look at everything until `budget` is used up, with one lineage, or a few far ones or their directories, at least, and reports
     /// the lineages in which something changed.
     pub fn go_on(&mut self, budget: Duration) -> Vec<Listing> {
         let Some(mut round) = self.round.take() else { return Vec::new() };
@@ -402,13 +405,13 @@ impl Scanner {
                     break;
                 }
             }
-            let Some(key) = round.queue.pop() else { break };
-            self.dirs.go_on();
-            if let Some(tracked) = self.lineages.get_mut(&key) {
-                tracked.looks += 1;
+            let keys = self.next(&mut round);
+            if keys.is_empty() {
+                break;
             }
-            self.refresh(&key, &mut troubles, &mut files);
-            looked.push(key);
+            self.dirs.go_on();
+            self.refresh(&keys, &mut troubles, &mut files);
+            looked.extend(keys);
             if self.clock.now().saturating_sub(before.now) >= budget {
                 break;
             }
@@ -426,6 +429,23 @@ impl Scanner {
         self.listings(looked)
     }
 
+    /// The lineages that are looked at next: one, or several far ones in different directories.
+    fn next(&mut self, round: &mut Round) -> Vec<Arc<Path>> {
+        let (mut keys, mut dirs) = (Vec::new(), BTreeSet::new());
+        while let Some(key) = round.queue.last() {
+            if let Some(tracked) = self.lineages.get_mut(key) {
+                let is_more = tracked.is_far && keys.len() < AT_ONCE && dirs.insert(tracked.dir.clone());
+                if !keys.is_empty() && !is_more {
+                    break;
+                }
+                tracked.looks += 1;
+                dirs.insert(tracked.dir.clone());
+            }
+            keys.extend(round.queue.pop());
+        }
+        keys
+    }
+
     /// The same for one directory, without symlinks, as [`Scanner::directories`] names it, and what is new below it.
     pub fn scan_dir(&mut self, dir: &Path) -> Vec<Listing> {
         let (before, mut troubles, mut files) = (self.before(), Vec::new(), 0);
@@ -435,7 +455,7 @@ impl Scanner {
         changed.retain(|key| key.parent() != Some(dir));
         changed.extend(self.by_dir.get(dir).into_iter().flatten().cloned());
         for key in &changed {
-            self.refresh(key, &mut troubles, &mut files);
+            self.refresh(std::slice::from_ref(key), &mut troubles, &mut files);
         }
         let mut present = HashMap::default();
         self.note(troubles, &mut present);
@@ -488,7 +508,7 @@ impl Scanner {
     }
 
     fn before(&self) -> Before {
-        Before { now: self.clock.now(), listed: self.dirs.listed, inflated: self.surveys.inflated }
+        Before { now: self.clock.now(), listed: self.dirs.listed, inflated: self.surveys.inflated() }
     }
 
     fn cost_since(&self, before: &Before) -> Cost {
@@ -496,7 +516,7 @@ impl Scanner {
             elapsed: self.clock.now().saturating_sub(before.now),
             listed: self.dirs.listed - before.listed,
             files: 0,
-            inflated: self.surveys.inflated - before.inflated,
+            inflated: self.surveys.inflated() - before.inflated,
         }
     }
 
@@ -579,33 +599,35 @@ impl Scanner {
         }
     }
 
-    /// Looks at one lineage.
-    fn refresh(&mut self, key: &Path, troubles: &mut Vec<Trouble>, stats: &mut u64) {
-        let Some(tracked) = self.lineages.get_mut(key) else { return };
-        let had_files = !tracked.files.is_empty();
-        let specs = &self.walk.patterns().specs;
-        let wanting = tracked.specs.clone();
-        // The most patient spec decides, the others see a little more.
-        let ages: Option<Vec<Duration>> = wanting.iter().map(|spec| specs[*spec].ignore_older).collect();
-        let oldest = ages.and_then(|ages| ages.into_iter().max());
-        let excluded =
-            |path: &Path| !wanting.is_empty() && wanting.iter().all(|spec| specs[*spec].excludes(path));
-        let fs = self.dirs.fs.clone();
-        let look = Look {
-            fs: &*fs,
-            files: &self.files,
-            wall_ns: self.clock.wall_ns(),
-            round: tracked.looks,
-            ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
-            excluded: &excluded,
-            surveys: &mut self.surveys,
-            opened: HashMap::default(),
-            troubles,
-            stats,
-        };
-        refresh(tracked, &mut self.dirs, look);
-        // It has its first file now, or has lost its last.
-        self.moved |= had_files == tracked.files.is_empty();
+    /// Looks at these lineages: several at once where they are far, each in a directory of its own.
+    fn refresh(&mut self, keys: &[Arc<Path>], troubles: &mut Vec<Trouble>, stats: &mut u64) {
+        let (specs, wall_ns) = (&self.walk.patterns().specs, self.clock.wall_ns());
+        let shared = Shared { specs, files: &self.files, surveys: &self.surveys, wall_ns };
+        if let [key] = keys {
+            let Some(tracked) = self.lineages.get_mut(key) else { return };
+            self.moved |= shared.look(tracked, &mut self.dirs, troubles, stats);
+            return;
+        }
+        let apart = keys.iter().filter_map(|key| {
+            let tracked = self.lineages.remove(key)?;
+            let dirs = self.dirs.part(&tracked.dir);
+            Some(Mutex::new(Apart { tracked, dirs, troubles: Vec::new(), stats: 0, moved: false }))
+        });
+        let apart: Vec<_> = apart.collect();
+        let Some(place) = keys.first() else { return };
+        self.dirs.fs.each(place, apart.len(), &|at| {
+            let mut it = apart[at].lock().unwrap_or_else(PoisonError::into_inner);
+            let Apart { tracked, dirs, troubles, stats, moved } = &mut *it;
+            *moved = shared.look(tracked, dirs, troubles, stats);
+        });
+        for it in apart {
+            let it = it.into_inner().unwrap_or_else(PoisonError::into_inner);
+            self.moved |= it.moved;
+            self.dirs.join(it.dirs);
+            troubles.extend(it.troubles);
+            *stats += it.stats;
+            self.lineages.insert(it.tracked.key.clone(), it.tracked);
+        }
     }
 
     /// Keeps what is new among the troubles, and adds all to those that are `present`.
@@ -627,6 +649,58 @@ impl Scanner {
             }
             present.insert(path, reason);
         }
+    }
+}
+
+/// A lineage that is looked at beside others.
+struct Apart {
+    tracked: Box<Tracked>,
+    /// What is known of its own directory.
+    dirs: Dirs,
+    troubles: Vec<Trouble>,
+    stats: u64,
+    moved: bool,
+}
+
+/// What looks at several lineages share.
+struct Shared<'a> {
+    specs: &'a [Spec],
+    files: &'a OpenFiles,
+    surveys: &'a Surveys,
+    wall_ns: i64,
+}
+
+impl Shared<'_> {
+    /// Looks at one lineage. Whether it has its first file now, or has lost its last.
+    fn look(
+        &self,
+        tracked: &mut Tracked,
+        dirs: &mut Dirs,
+        troubles: &mut Vec<Trouble>,
+        stats: &mut u64,
+    ) -> bool {
+        let had_files = !tracked.files.is_empty();
+        let (specs, wanting) = (self.specs, tracked.specs.clone());
+        // The most patient spec decides, the others see a little more.
+        let ages: Option<Vec<Duration>> = wanting.iter().map(|spec| specs[*spec].ignore_older).collect();
+        let oldest = ages.and_then(|ages| ages.into_iter().max());
+        let excluded =
+            |path: &Path| !wanting.is_empty() && wanting.iter().all(|spec| specs[*spec].excludes(path));
+        let (fs, mut surveys) = (dirs.fs.clone(), self.surveys.clone());
+        let look = Look {
+            fs: &*fs,
+            files: self.files,
+            wall_ns: self.wall_ns,
+            round: tracked.looks,
+            ignore_older_ns: oldest.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
+            excluded: &excluded,
+            surveys: &mut surveys,
+            opened: HashMap::default(),
+            troubles,
+            stats,
+        };
+        refresh(tracked, dirs, look);
+        had_files == tracked.files.is_empty()
     }
 }
 

@@ -6,6 +6,7 @@
 //! Limits: [`MAX_SURVEYS`] files are remembered, with [`TAIL_BYTES`] bytes for each place that was asked for.
 
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringtail_io::Stat;
 
@@ -67,26 +68,27 @@ impl Survey {
     }
 }
 
-/// The files that were looked at.
+/// The files that were looked at; shared by looks at several lineages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surveys(Arc<Mutex<Known>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Surveys {
-    known: HashMap<(u64, u64), (Stat, Survey)>,
+struct Known {
+    surveys: HashMap<(u64, u64), (Stat, Survey)>,
     /// Bytes that were inflated since the start.
-    pub(crate) inflated: u64,
+    inflated: u64,
 }
 
 impl Surveys {
     /// What the contents of a file are before each of `ends`. `stat` is the file's, asked before.
-    pub(crate) fn of(&mut self, content: &Content, stat: &Stat, ends: &[u64]) -> io::Result<Survey> {
+    pub(crate) fn of(&self, content: &Content, stat: &Stat, ends: &[u64]) -> io::Result<Survey> {
         if !content.is_gz() {
             return plain(content, ends);
         }
         let id = (stat.dev, stat.ino);
-        let known = self
-            .known
-            .get(&id)
-            .filter(|(then, _)| (then.size, then.modified_ns) == (stat.size, stat.modified_ns));
-        if let Some((_, survey)) = known
+        let is_it = |then: &Stat| (then.size, then.modified_ns) == (stat.size, stat.modified_ns);
+        let known = self.lock().surveys.get(&id).filter(|(then, _)| is_it(then)).cloned();
+        if let Some((_, survey)) = &known
             && survey.covers(ends)
         {
             return Ok(survey.clone());
@@ -97,12 +99,22 @@ impl Surveys {
         all.sort_unstable();
         all.dedup();
         let survey = inflated(content, &all)?;
-        self.inflated += survey.reached;
-        if self.known.len() >= MAX_SURVEYS && !self.known.contains_key(&id) {
-            self.known.clear();
+        let mut known = self.lock();
+        known.inflated += survey.reached;
+        if known.surveys.len() >= MAX_SURVEYS && !known.surveys.contains_key(&id) {
+            known.surveys.clear();
         }
-        self.known.insert(id, (*stat, survey.clone()));
+        known.surveys.insert(id, (*stat, survey.clone()));
         Ok(survey)
+    }
+
+    /// Bytes that were inflated since the start.
+    pub(crate) fn inflated(&self) -> u64 {
+        self.lock().inflated
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::support::{all, not_run, until};
 crate::support::on_both_backends! {
     a_slow_disk_loses_nothing_and_holds_up_nothing_else;
     a_far_mount_is_followed_as_fast_as_it_answers;
+    far_directories_keep_no_near_log_waiting;
     a_disk_that_fails_is_told_and_read_when_it_works_again;
     a_full_disk_under_a_file_output_makes_it_wait;
     a_full_disk_under_the_checkpoint_is_told_and_delivery_goes_on;
@@ -110,6 +111,48 @@ fn a_far_mount_is_followed_as_fast_as_it_answers(io: Io) {
     for log in &distant {
         require_exact(&sink, &log.written());
     }
+    agent.stop();
+    for log in distant.iter().chain([&near]) {
+        let verdict = verdict(&sink, &log.written());
+        assert!(verdict.exact(), "{verdict}");
+    }
+}
+
+/// 30 ms to every answer, and a directory for each far log, as pods have: they come after all that is near, eight at a time. The long
+/// form has 300.
+fn far_directories_keep_no_near_log_waiting(io: Io) {
+    let (scene, sink) = (Scene::new(io), good_sink());
+    let Some(mount) = far(&scene, "far") else { return };
+    let count = if all() { 300 } else { 8 };
+    let create = |number| {
+        let dir = scene.path(&format!("far-backing/pod-{number}"));
+        fs::create_dir(&dir).expect("a directory");
+        Log::create(dir.join(format!("{number}.log")))
+    };
+    let mut distant: Vec<Log> = (0..count).map(create).collect();
+    distant.iter_mut().for_each(|log| log.print(5));
+    let mut near = Log::create(scene.logs().join("near.log"));
+    near.print(200);
+    mount.mood(Mood { latency: Duration::from_millis(30), ..Mood::default() });
+    let config = scene.config().path(&scene.path("far/*/*.log")).path(&scene.logs().join("*.log"));
+    let began = Instant::now();
+    let agent = scene.start(&config.http("main", &sink.url(), ""));
+    require_exact(&sink, &near.written());
+    let near_within = began.elapsed();
+    near.rotate("20260102-030405");
+    near.print(200);
+    let rotated = Instant::now();
+    require_exact(&sink, &near.written());
+    let rotated_within = rotated.elapsed();
+    for log in &distant {
+        require_exact(&sink, &log.written());
+    }
+    println!(
+        "FIG {count} far directories: a near log within {near_within:?} of the start, within {rotated_within:?} of its rotation; all \
+         within {:?}",
+        began.elapsed()
+    );
+    assert!(near_within < SOON && rotated_within < SOON, "{near_within:?}, {rotated_within:?}");
     agent.stop();
     for log in distant.iter().chain([&near]) {
         let verdict = verdict(&sink, &log.written());
