@@ -80,4 +80,8 @@ impl Fs for Live {
         self.happen();
         self.fs.canonical(path)
     }
+
+    fn is_far(&self, path: &Path) -> bool {
+        self.fs.is_far(path)
+    }
 }
