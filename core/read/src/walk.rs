@@ -3,20 +3,12 @@
 //! Each directory on the way is a node with the places that patterns have reached there. A node is worked out again only
 //! when its directory changed. Directories that only literal names lead through are not listed at all.
 //!
-//! **Symlinks.** The directories before a pattern's first wildcard, or before its last name, are the operator's: links there
-//! are followed anywhere. Behind them whoever runs in a container may have made a link: it is followed when it leads to below the
-//! directory that it stands in, or to a file that a pattern of the same pipeline names by its own path, and so would read anyway.
-//! Kubelet's own links lead to the log of their container ([`crate::links`]): they are followed where a pattern names kubelet's
-//! directory and only root may write there. What leads elsewhere is refused and told. What is opened later is the path
-//! without symlinks that was judged here, and only if it has none by then.
+//! Which symlinks are followed: [`symlinks`]. What leads to a mount whose answers may take long is put off ([`far`]): a look at what is near
+//! never asks it.
 //!
-//! **Distance.** What leads to a mount whose answers may take long is put off ([`far`]): a look at what is near never asks it.
-//!
-//! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`]
-//! matched paths,
-//! [`MAX_REFUSED`] refused links that are told.
+//! Limits: [`MAX_DEPTH`] (which also ends loops of symlinks that the check of ancestors cannot see), [`MAX_ENTRIES`] matched paths.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,29 +17,21 @@ use ringtail_io::{Kind, Stat};
 
 use crate::dirs::Dirs;
 use crate::gather::gather;
-use crate::links::{LinkRefused, kubelet_dir};
 use crate::maps::HashMap;
-use crate::patterns::{Component, Patterns};
+use crate::patterns::Patterns;
 
 mod far;
+mod places;
+mod symlinks;
 
 use far::{Ahead, Far};
+use places::Place;
 
 /// How deep a walk goes.
 const MAX_DEPTH: usize = 128;
 
 /// How many paths may match, over all patterns.
 pub(crate) const MAX_ENTRIES: usize = 1 << 18;
-
-/// How many refused links are told.
-const MAX_REFUSED: usize = 1024;
-
-/// How far a pattern was followed: its index, and which component comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    pattern: usize,
-    component: usize,
-}
 
 /// One directory on the way.
 struct Node {
@@ -175,7 +159,7 @@ impl Walk {
     pub(crate) fn scan(&mut self, begins: bool, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
         let path: Arc<Path> = Arc::from(Path::new("/"));
         let places = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
-        let places = self.close(places.collect()).into();
+        let places = self.patterns.close(places.collect()).into();
         if begins {
             self.begin_far();
         }
@@ -254,7 +238,7 @@ impl Walk {
     ) -> io::Result<Vec<Todo>> {
         let Todo { path, places, above } = todo;
         let path = &path;
-        let lists = self.lists(&places);
+        let lists = self.patterns.lists(&places);
         let (stat, version) = match lists {
             true => dirs.look(path).map(|dir| (dir.stat, dir.names_version))?,
             false => (ahead.stat.unwrap_or_else(|| dirs.fs.stat(path))?, 0),
@@ -296,11 +280,6 @@ impl Walk {
         Ok(self.work_out(path, node, reach, dirs, troubles))
     }
 
-    /// Whether all names of a directory matter, not only those that patterns spell out.
-    fn lists(&self, places: &[Place]) -> bool {
-        places.iter().any(|place| !matches!(self.component(*place), Some(Component::Literal(_))))
-    }
-
     /// The subdirectories of a node, as they were worked out.
     fn below(&self, node: &Node) -> Vec<Todo> {
         let todo = |path: &Arc<Path>| {
@@ -320,7 +299,7 @@ impl Walk {
         troubles: &mut Vec<Trouble>,
     ) -> Vec<Todo> {
         let mut below = Vec::new();
-        let lists = self.lists(&node.places);
+        let lists = self.patterns.lists(&node.places);
         node.expects = lists;
         self.refused.retain(|refused, _| refused.parent() != Some(path));
         let mut named = self.named(path, &node, lists, dirs);
@@ -356,7 +335,7 @@ impl Walk {
             };
             match kind {
                 Kind::Directory => {
-                    let places = self.allowed(named.deeper, &child);
+                    let places = self.patterns.allowed(named.deeper, &child);
                     if !places.is_empty() {
                         node.dirs.push(child.clone());
                         below.push(Todo { path: child, places: places.into(), above: node.above.clone() });
@@ -396,10 +375,10 @@ impl Walk {
         let names: Vec<(OsString, Kind)> = match lists.then(|| dirs.look(path)) {
             Some(Ok(dir)) => dir.entries.iter().map(|entry| (entry.name.clone(), entry.kind)).collect(),
             Some(Err(_)) => Vec::new(),
-            None => self.literals(&node.places),
+            None => self.patterns.literals(&node.places),
         };
         let named = names.into_iter().filter_map(|(name, kind)| {
-            let (files, deeper) = self.follow(&node.places, &name);
+            let (files, deeper) = self.patterns.follow(&node.places, &name);
             let is_wanted = !files.is_empty() || !deeper.is_empty();
             is_wanted.then(|| Named { path: path.join(&name).into(), name, kind, files, deeper })
         });
@@ -462,184 +441,11 @@ impl Walk {
         true
     }
 
-    /// The matched paths that are symlinks to files that lie far, or near.
-    fn links(&self, far: bool) -> Vec<Arc<Path>> {
-        let is_it = |found: &Match| found.link.is_some() && found.is_far == far;
-        self.matches.iter().filter(|(_, found)| is_it(found)).map(|(path, _)| path.clone()).collect()
-    }
-
-    /// Resolves those of these symlinks anew that lead to another file than they did.
-    fn check_links(&mut self, links: &[Arc<Path>], dirs: &Dirs) {
-        let ask = |path: &Arc<Path>| {
-            let link = self.matches.get(path)?.link?;
-            // A link that leads nowhere for the moment keeps its place: kubelet's do between rename and reopen.
-            let stat = dirs.fs.stat(path).ok()?;
-            let is_same = link == (stat.dev, stat.ino);
-            let real = (!is_same).then(|| dirs.fs.canonical(path).ok()).flatten()?;
-            Some(((stat.dev, stat.ino), Arc::from(real)))
-        };
-        let Some(place) = links.first() else { return };
-        let led = gather(&*dirs.fs, place, links.len(), |at| ask(&links[at]));
-        for (path, led) in links.iter().zip(led) {
-            if let Some((link, real)) = led {
-                let is_far = dirs.fs.is_far(&real);
-                self.lead_to(path, link, real, is_far);
-            }
-        }
-    }
-
-    /// A matched link leads elsewhere by now.
-    fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>, is_far: bool) {
-        let Some(dir) = path.parent().and_then(|dir| self.nodes.get(dir)) else { return };
-        let Some(before) = self.matches.get(path) else { return };
-        let wanted: Vec<usize> =
-            before.specs.iter().copied().filter(|spec| !self.excludes(*spec, path, &real)).collect();
-        let (specs, strays) = self.followed(&wanted, path, dir, &real);
-        self.version += u64::from(specs != before.specs || real != before.real);
-        self.refused.remove(path);
-        if specs.len() < wanted.len() {
-            self.refuse(path, &real);
-        }
-        match specs.is_empty() {
-            true => self.matches.remove(path),
-            false => {
-                let found = Match { specs, real, strays, link: Some(link), is_far };
-                self.matches.insert(path.clone(), found)
-            }
-        };
-    }
-
     /// Whether a spec leaves a file out under the path that it matched, whose directories were asked on the way, or under the
     /// one without symlinks.
     fn excludes(&self, spec: usize, path: &Path, real: &Path) -> bool {
         let spec = &self.patterns.specs[spec];
         spec.excludes(path) || real != path && real.ancestors().any(|above| spec.excludes(above))
-    }
-
-    /// Whether a directory may be entered under this path: the operator names it, or it lies below the one above.
-    fn may_enter(&self, path: &Path, places: &[Place], real: &Path) -> bool {
-        // A `**` is left where it is while it stands for more and more directories.
-        let depth = path.iter().skip(1).count();
-        let named = |place: &Place| {
-            let components = &self.patterns.patterns[place.pattern].components;
-            let literal = |component: &Component| matches!(component, Component::Literal(_));
-            place.component == depth && depth < components.len() && components[..depth].iter().all(literal)
-        };
-        let above = path.parent().and_then(|above| self.nodes.get(above));
-        places.iter().any(named) || above.is_none_or(|above| real.starts_with(&above.real))
-    }
-
-    /// The specs for which `path`, in the directory `node`, may lead to this file, and whether it strays.
-    fn followed(&self, specs: &[usize], path: &Path, node: &Node, real: &Path) -> (Vec<usize>, bool) {
-        if real.starts_with(&node.real) {
-            return (specs.to_vec(), false);
-        }
-        let is_kubelets = |spec: &usize| self.is_kubelets(*spec, path, node, real);
-        let may = |spec: &usize| self.names(*spec, real) || is_kubelets(spec);
-        (specs.iter().copied().filter(may).collect(), !specs.iter().any(is_kubelets))
-    }
-
-    /// Whether a link of kubelet's to a log of its container stands where nobody but root makes links: below a directory that a
-    /// pattern of the pipeline names.
-    fn is_kubelets(&self, spec: usize, path: &Path, node: &Node, real: &Path) -> bool {
-        let Some(kubelets) = kubelet_dir(path, real) else { return false };
-        let mut above = path.ancestors().skip(2).take_while(|dir| dir.starts_with(kubelets));
-        self.patterns.of_pipeline(spec).any(|(_, pattern)| pattern.names_dir(kubelets))
-            && node.stat.guarded
-            && above.all(|dir| self.nodes.get(dir).is_some_and(|node| node.stat.guarded))
-    }
-
-    /// Whether a pattern of the spec's pipeline names this path itself.
-    fn names(&self, spec: usize, path: &Path) -> bool {
-        let start = self.patterns.of_pipeline(spec).map(|(pattern, _)| Place { pattern, component: 0 });
-        let (mut places, mut specs) = (self.close(start.collect()), Vec::new());
-        for name in path.iter().skip(1) {
-            (specs, places) = self.follow(&places, name);
-        }
-        !specs.is_empty()
-    }
-
-    /// Leaves a link out; it is told.
-    fn refuse(&mut self, path: &Arc<Path>, real: &Arc<Path>) {
-        if self.refused.len() < MAX_REFUSED || self.refused.contains_key(path) {
-            self.refused.insert(path.clone(), real.clone());
-        }
-    }
-
-    fn tell_refused(&self, troubles: &mut Vec<Trouble>) {
-        troubles.extend(self.refused.iter().map(|(path, to)| (path.clone(), LinkRefused::error(to))));
-    }
-
-    /// What `name` is to the places of its directory: the specs that want it as a file, and the places below it.
-    fn follow(&self, places: &[Place], name: &OsStr) -> (Vec<usize>, Vec<Place>) {
-        let (mut specs, mut deeper) = (Vec::new(), Vec::new());
-        for &place in places {
-            let pattern = &self.patterns.patterns[place.pattern];
-            let next = Place { component: place.component + 1, ..place };
-            let is_last = next.component == pattern.components.len();
-            match self.component(place) {
-                None => specs.push(pattern.spec),
-                Some(Component::AnyDepth) => {
-                    deeper.push(place);
-                    if is_last {
-                        specs.push(pattern.spec);
-                    }
-                }
-                Some(component) if component.matches(name) => {
-                    if is_last {
-                        specs.push(pattern.spec);
-                    }
-                    if !is_last || pattern.exact {
-                        deeper.push(next);
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-        specs.sort_unstable();
-        specs.dedup();
-        (specs, self.close(deeper))
-    }
-
-    /// Adds the places behind each `**`, since it may stand for no directory. (Nothing lies behind a last one.)
-    fn close(&self, mut places: Vec<Place>) -> Vec<Place> {
-        let mut at = 0;
-        while let Some(&place) = places.get(at) {
-            let behind = place.component + 1;
-            let ends = behind == self.patterns.patterns[place.pattern].components.len();
-            if matches!(self.component(place), Some(Component::AnyDepth)) && !ends {
-                places.push(Place { component: behind, ..place });
-            }
-            at += 1;
-        }
-        places.sort_unstable();
-        places.dedup();
-        places
-    }
-
-    /// Without the places whose spec leaves this directory out.
-    fn allowed(&self, mut places: Vec<Place>, dir: &Path) -> Vec<Place> {
-        places.retain(|place| !self.patterns.specs[self.patterns.patterns[place.pattern].spec].excludes(dir));
-        places
-    }
-
-    /// What comes next at a place; nothing at the end of an exact pattern.
-    fn component(&self, place: Place) -> Option<&Component> {
-        self.patterns.patterns[place.pattern].components.get(place.component)
-    }
-
-    /// The names that literal places wait for.
-    fn literals(&self, places: &[Place]) -> Vec<(OsString, Kind)> {
-        let mut names: Vec<_> = places
-            .iter()
-            .filter_map(|place| match self.component(*place) {
-                Some(Component::Literal(name)) => Some((name.clone(), Kind::Symlink)),
-                _ => None,
-            })
-            .collect();
-        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        names.dedup_by(|a, b| a.0 == b.0);
-        names
     }
 
     /// Takes a node out.

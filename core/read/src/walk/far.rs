@@ -92,7 +92,7 @@ impl Walk {
         let (fs, asking) = (dirs.fs.clone(), &*dirs);
         let answers = gather(&*fs, &first.path, todo.len(), |at| {
             let Todo { path, places, .. } = &todo[at];
-            let lists = self.lists(places);
+            let lists = self.patterns().lists(places);
             let listed = lists.then(|| asking.ask(path));
             let stat = (!lists).then(|| fs.stat(path));
             let real = (!self.nodes.contains_key(path)).then(|| fs.canonical(path));
