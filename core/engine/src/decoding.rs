@@ -44,9 +44,8 @@ impl Shard {
         if let Some(view) = self.view_mut(id, view_id) {
             // An inflater cannot go back: it begins anew where the view stands.
             view.gz = None;
-            view.phase = Phase::Stalled;
-            self.stalled.push((id, view_id));
         }
+        self.stall(id, view_id);
     }
 
     /// Decodes `chunk`, of which `n` bytes are new, and gives its records to the view's cursors.

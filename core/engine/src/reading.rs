@@ -95,24 +95,24 @@ impl Shard {
     /// What `view` does next: a read, a step to the next file, or rest.
     fn start(&mut self, id: LineageId, view_id: ViewId) {
         let now = self.now();
-        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
-        let view = &mut followed.views[at];
-        if view.phase != Phase::Ready {
+        let Some((mut followed, mut at)) = find(&mut self.lineages, id, view_id) else { return };
+        if followed.views[at].phase != Phase::Ready {
             return;
         }
         if self.draining {
-            view.phase = Phase::AtEnd;
+            followed.views[at].phase = Phase::AtEnd;
             return;
         }
-        if followed.log.is_some() && self.is_ahead_of_log(id) {
-            return self.stall(id, view_id);
+        if followed.log.is_some() {
+            if self.is_ahead_of_log(id) {
+                return self.stall(id, view_id);
+            }
+            let Some(found) = find(&mut self.lineages, id, view_id) else { return };
+            (followed, at) = found;
         }
-        let Some((followed, at)) = find(&mut self.lineages, id, view_id) else { return };
         let view = &mut followed.views[at];
         if view.cursors.iter().any(|cursor| self.sink.blocked_since(*cursor).is_some()) {
-            view.phase = Phase::Stalled;
-            self.stalled.push((id, view_id));
-            return;
+            return self.stall(id, view_id);
         }
         // The half line counts: what follows it was written later.
         let reached = Position { offset: view.read_at(), ..view.place };
@@ -169,17 +169,15 @@ impl Shard {
         let stray = self.lineages.get(&id);
         let log = stray.and_then(|stray| self.lineages.get(self.by_path.get(stray.log.as_ref()?)?));
         let (Some(stray), Some(log)) = (stray, log) else { return false };
-        let numbers = |followed: &Followed| {
-            followed.lineage.generations().iter().map(|file| file.number).collect::<Vec<_>>()
-        };
-        let Some(own) = numbers(stray).first().copied() else { return false };
-        let was_log = numbers(log).into_iter().filter(|number| *number < own).max();
+        let Some(own) = stray.lineage.generations().first().map(|file| file.number) else { return false };
+        let numbers = log.lineage.generations().iter().map(|file| file.number);
+        let was_log = numbers.filter(|number| *number < own).max();
         let places = log.views.iter().filter(|view| view.until.is_none()).map(|view| view.place.generation);
         places.min().is_some_and(|place| Some(place) < was_log)
     }
 
     /// A view tries again at the next tick.
-    fn stall(&mut self, id: LineageId, view_id: ViewId) {
+    pub(crate) fn stall(&mut self, id: LineageId, view_id: ViewId) {
         if let Some(view) = self.view_mut(id, view_id) {
             view.phase = Phase::Stalled;
             self.stalled.push((id, view_id));
@@ -222,11 +220,9 @@ impl Shard {
             }
         };
         let Ok((buf, in_buf)) = room else {
-            view.phase = Phase::Stalled;
-            self.stalled.push((id, view_id));
+            self.stall(id, view_id);
             let now = self.now();
-            self.sink.relieve(now, &self.parts.carries);
-            return;
+            return self.sink.relieve(now, &self.parts.carries);
         };
         let offset = match file.gz {
             true => GzProgress::of(view).compressed_offset(),

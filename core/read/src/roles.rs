@@ -181,19 +181,13 @@ impl Look<'_> {
             let begin = if role == Role::Ignored { roles.seen[at].stat.size } else { candidate.begin };
             roles.files[at] = Some(self.adopt(tracked, &roles.seen[at], candidate, role, begin));
         }
-        if roles.blank == before.unproven
-            && let Some(base) = roles.files.last_mut().and_then(Option::as_mut)
-            && base.path == tracked.key
-            && base.generation().is_some_and(|number| tracked.was_left(number))
-        {
-            // A rotated file is the log again: what is written to it comes after what was the log meanwhile. Nobody can say how
-            // much of it each reader had, so that it is read once more.
-            base.role = Role::Holds(tracked.next);
-            tracked.next += 1;
-        }
-        if roles.blank != before.unproven
-            && let Some(base) = roles.files.last_mut().and_then(Option::as_mut)
-        {
+        let Some(base) = roles.files.last_mut().and_then(Option::as_mut) else { return Ok(()) };
+        // A rotated file is the log again: what is written to it comes after what was the log meanwhile. Nobody can say how much of it
+        // each reader had, so that it is read once more.
+        let is_again =
+            base.path == tracked.key && base.generation().is_some_and(|number| tracked.was_left(number));
+        // Or what it seemed to hold went on in another file.
+        if is_again || roles.blank != before.unproven {
             base.role = Role::Holds(tracked.next);
             tracked.next += 1;
         }
