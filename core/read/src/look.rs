@@ -141,6 +141,13 @@ impl Look<'_> {
         Ok(log)
     }
 
+    /// Whether the log is still where it was before the directory was listed: else it is listed as a rotated file, and what stands at
+    /// its name by now was not seen.
+    pub(crate) fn is_in_place(&mut self, tracked: &Tracked, log: &Stat) -> bool {
+        *self.stats += 1;
+        self.fs.lstat(&tracked.key).is_ok_and(|stat| (stat.dev, stat.ino) == (log.dev, log.ino))
+    }
+
     fn see_log(&mut self, tracked: &Tracked) -> Result<Option<Seen>, Unclear> {
         let asked = self.ask_names(tracked, &[&tracked.key]).pop().expect("one answer for one name");
         let gz = bytes(&tracked.base).ends_with(b".gz");

@@ -78,7 +78,9 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
             let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
             let lacks_none = ids.is_subset(&here);
             ids = here;
-            let is_still = is_still(tracked, dirs, listed)?;
+            let asked_first = seen.last().filter(|seen| attempt > 1 && seen.is_base);
+            let is_still = is_still(tracked, dirs, listed)?
+                && asked_first.is_none_or(|log| look.is_in_place(tracked, &log.stat));
             let is_clear = attempt == MOST_LOOKS || lacks_none && (is_still || attempt >= LOOKS);
             if is_clear { Ok((seen, is_still)) } else { Err(Unclear::Moving) }
         });

@@ -60,8 +60,6 @@ pub(crate) struct Match {
     pub(crate) strays: bool,
     /// Where the path is a symlink itself: what it led to.
     link: Option<(u64, u64)>,
-    /// The file lies on a mount whose answers may take long.
-    is_far: bool,
 }
 
 /// A directory to enter.
@@ -161,10 +159,10 @@ impl Walk {
         let places = (0..self.patterns.patterns.len()).map(|pattern| Place { pattern, component: 0 });
         let places = self.patterns.close(places.collect()).into();
         if begins {
-            self.begin_far();
+            self.begin_far(dirs);
         }
         self.visit(vec![Todo { path, places, above: Arc::default() }], true, Reach::Near, dirs, troubles);
-        self.check_links(&self.links(false), dirs);
+        self.check_links(&self.links(false, dirs), dirs);
         self.tell_refused(troubles);
     }
 
@@ -343,7 +341,7 @@ impl Walk {
                 }
                 Kind::File => {
                     node.expects = true;
-                    if self.found(named, link, &node, dirs) {
+                    if self.found(named, link, &node) {
                         node.files.push(child);
                     }
                 }
@@ -409,16 +407,16 @@ impl Walk {
     }
 
     /// Notes a matched file; whether some spec wants it. `led`: where the path is a symlink, what it leads to.
-    fn found(&mut self, named: Named, led: Option<Led>, node: &Node, dirs: &Dirs) -> bool {
+    fn found(&mut self, named: Named, led: Option<Led>, node: &Node) -> bool {
         let Named { path, name, files: specs, .. } = named;
         let path = &path;
         let (link, led_to) = led.map(|led| ((led.stat.dev, led.stat.ino), led.real)).unzip();
         let before = self.matches.get(path).filter(|known| link.is_some() && known.link == link);
-        let (real, is_far): (Arc<Path>, bool) = match (led_to.flatten(), before) {
-            (Some(real), _) => (real.clone(), dirs.fs.is_far(&real)),
-            (None, Some(known)) => (known.real.clone(), known.is_far),
-            (None, None) if path.parent() == Some(&*node.real) => (path.clone(), false),
-            (None, None) => (node.real.join(name).into(), false),
+        let real: Arc<Path> = match (led_to.flatten(), before) {
+            (Some(real), _) => real,
+            (None, Some(known)) => known.real.clone(),
+            (None, None) if path.parent() == Some(&*node.real) => path.clone(),
+            (None, None) => node.real.join(name).into(),
         };
         let wanted: Vec<usize> =
             specs.into_iter().filter(|spec| !self.excludes(*spec, path, &real)).collect();
@@ -429,7 +427,7 @@ impl Walk {
         if specs.is_empty() {
             return false;
         }
-        let found = Match { specs, real, strays, link, is_far };
+        let found = Match { specs, real, strays, link };
         if self.matches.get(path) != Some(&found) {
             if self.matches.len() >= MAX_ENTRIES && !self.matches.contains_key(path) {
                 self.overflow = true;

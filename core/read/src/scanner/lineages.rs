@@ -45,6 +45,7 @@ impl Scanner {
         let mut changed = Vec::new();
         for (key, Wanted { specs, shown, .. }) in wanted {
             if !self.lineages.contains_key(&key) {
+                let at_start = if self.dirs.fs.is_far(&key) { self.first_far } else { at_start };
                 let Some(tracked) = Tracked::new(key.clone(), shown.clone(), at_start) else {
                     continue;
                 };

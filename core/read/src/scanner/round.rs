@@ -13,8 +13,8 @@ use crate::maps::HashMap;
 use crate::tracked::Tracked;
 use crate::walk::Trouble;
 
-/// Far lineages that are looked at at once.
-const AT_ONCE: usize = 8;
+/// Files of far lineages that are looked at at once: each is asked for more than once, of a mount that answers eight questions at a time.
+const FILES_AT_ONCE: usize = 16;
 
 /// A look at everything that is under way.
 pub(super) struct Round {
@@ -77,7 +77,7 @@ impl Scanner {
         let (rest, near_rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut round.queue).into_iter().partition(is_far);
         let new = |it: &&Tracked| {
-            !queued.contains(&it.key) && (!it.is_far || !it.was_seen || changed.contains(&it.key))
+            !queued.contains(&it.key) && (!it.is_far || it.looks == 0 || changed.contains(&it.key))
         };
         let (far, near): (Vec<&Tracked>, Vec<&Tracked>) =
             self.lineages.values().map(|it| &**it).filter(new).partition(|it| it.is_far);
@@ -119,7 +119,7 @@ impl Scanner {
                 break;
             }
         }
-        let changed = self.map_again(self.first_far, &mut troubles);
+        let changed = self.map_again(false, &mut troubles);
         let queued: BTreeSet<&Arc<Path>> = round.queue.iter().collect();
         let new = changed.into_iter().filter(|key| !queued.contains(key));
         let is_far = |key: &Arc<Path>| self.lineages.get(key).is_some_and(|it| it.is_far);
@@ -195,19 +195,25 @@ impl Scanner {
         self.listings(looked)
     }
 
-    /// The lineages that are looked at next: one, or several far ones in different directories.
+    /// The lineages that are looked at next: one, or several far ones in different directories, which together have no more files than
+    /// keep a mount busy.
     fn next(&mut self, round: &mut Round) -> Vec<Arc<Path>> {
-        let (mut keys, mut dirs) = (Vec::new(), BTreeSet::new());
+        let (mut keys, mut dirs, mut files) = (Vec::new(), BTreeSet::new(), 0);
         while let Some(key) = round.queue.last() {
-            if let Some(tracked) = self.lineages.get_mut(key) {
-                let is_more = tracked.is_far && keys.len() < AT_ONCE && dirs.insert(tracked.dir.clone());
-                if !keys.is_empty() && !is_more {
-                    break;
-                }
-                tracked.looks += 1;
-                dirs.insert(tracked.dir.clone());
+            let Some(tracked) = self.lineages.get_mut(key) else {
+                round.queue.pop();
+                continue;
+            };
+            files += 1 + self.dirs.known(&tracked.dir).map_or(0, |dir| dir.siblings(&tracked.base).count());
+            let joins = tracked.is_far && files <= FILES_AT_ONCE && dirs.insert(tracked.dir.clone());
+            if !keys.is_empty() && !joins {
+                break;
             }
+            tracked.looks += 1;
             keys.extend(round.queue.pop());
+            if !tracked.is_far {
+                break;
+            }
         }
         keys
     }

@@ -66,9 +66,9 @@ impl Walk {
     }
 
     /// A look at everything begins.
-    pub(super) fn begin_far(&mut self) {
+    pub(super) fn begin_far(&mut self, dirs: &Dirs) {
         self.far.seen = self.far.todo.iter().map(|todo| todo.path.clone()).collect();
-        self.far.links = self.links(true);
+        self.far.links = self.links(true, dirs);
     }
 
     pub(super) fn put_off(&mut self, todo: Todo) {

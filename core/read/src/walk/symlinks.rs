@@ -24,8 +24,9 @@ const MAX_REFUSED: usize = 1024;
 
 impl Walk {
     /// The matched paths that are symlinks to files that lie far, or near.
-    pub(super) fn links(&self, far: bool) -> Vec<Arc<Path>> {
-        let is_it = |found: &Match| found.link.is_some() && found.is_far == far;
+    pub(super) fn links(&self, far: bool, dirs: &Dirs) -> Vec<Arc<Path>> {
+        // A mount may come, or go, after its links are known.
+        let is_it = |found: &Match| found.link.is_some() && dirs.fs.is_far(&found.real) == far;
         self.matches.iter().filter(|(_, found)| is_it(found)).map(|(path, _)| path.clone()).collect()
     }
 
@@ -43,14 +44,13 @@ impl Walk {
         let led = gather(&*dirs.fs, place, links.len(), |at| ask(&links[at]));
         for (path, led) in links.iter().zip(led) {
             if let Some((link, real)) = led {
-                let is_far = dirs.fs.is_far(&real);
-                self.lead_to(path, link, real, is_far);
+                self.lead_to(path, link, real);
             }
         }
     }
 
     /// A matched link leads elsewhere by now.
-    pub(super) fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>, is_far: bool) {
+    pub(super) fn lead_to(&mut self, path: &Arc<Path>, link: (u64, u64), real: Arc<Path>) {
         let Some(dir) = path.parent().and_then(|dir| self.nodes.get(dir)) else { return };
         let Some(before) = self.matches.get(path) else { return };
         let wanted: Vec<usize> =
@@ -64,7 +64,7 @@ impl Walk {
         match specs.is_empty() {
             true => self.matches.remove(path),
             false => {
-                let found = Match { specs, real, strays, link: Some(link), is_far };
+                let found = Match { specs, real, strays, link: Some(link) };
                 self.matches.insert(path.clone(), found)
             }
         };
