@@ -40,7 +40,9 @@ const MOST_LOOKS: usize = 2 * LOOKS;
 
 /// Brings a lineage up to date with its directory.
 pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>) {
-    let (mut names, mut was_gone, mut ids) = (BTreeSet::new(), false, BTreeSet::new());
+    let (mut names, mut was_gone) = (BTreeSet::new(), false);
+    // The files of the last two attempts: each of them may have missed one.
+    let mut before = [BTreeSet::new(), BTreeSet::new()];
     for attempt in 1..=MOST_LOOKS {
         // First of all: a directory that never rests has what was rotated before this log was made, whatever is renamed meanwhile,
         // and the copy of what it was emptied of before.
@@ -76,12 +78,13 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
         let seen = observed.and_then(|seen| {
             // What was there a moment ago may have been renamed since the listing, which lacks its new name then.
             let here: BTreeSet<(u64, u64)> = seen.iter().map(|seen| (seen.stat.dev, seen.stat.ino)).collect();
-            let lacks_none = ids.is_subset(&here);
-            ids = here;
-            let asked_first = seen.last().filter(|seen| attempt > 1 && seen.is_base);
-            let is_still = is_still(tracked, dirs, listed)?
-                && asked_first.is_none_or(|log| look.is_in_place(tracked, &log.stat));
+            let lacks_none = before.iter().all(|ids| ids.is_subset(&here));
+            before.rotate_left(1);
+            before[1] = here;
+            let is_still = is_still(tracked, dirs, listed)?;
             let is_clear = attempt == MOST_LOOKS || lacks_none && (is_still || attempt >= LOOKS);
+            let asked_first = seen.last().filter(|seen| attempt > 1 && seen.is_base);
+            let is_still = is_still && asked_first.is_none_or(|log| look.is_in_place(tracked, &log.stat));
             if is_clear { Ok((seen, is_still)) } else { Err(Unclear::Moving) }
         });
         let settled =

@@ -103,8 +103,10 @@ fn run(io: Io, way: Way, every: Duration) {
         // In a minute, a busy machine may come later than what is kept, and miss a file that was there for 300 ms.
         Way::Rename | Way::Gzip | Way::CopyTruncate | Way::Unlink if all() && verdict.lost > 0 => {
             assert!(Verdict { lost: 0, ..verdict.clone() }.exact(), "{verdict}");
+            // Of a line that was read in part, when the rest went with its file, all is lost.
+            let most = bytes + 4096 * u64::from(rotations);
             assert!(
-                way == Way::Unlink || read + counted == bytes,
+                way == Way::Unlink || (bytes..most).contains(&(read + counted)),
                 "{counted} of {} bytes are counted",
                 bytes - read
             );
