@@ -83,9 +83,12 @@ pub(crate) fn refresh(tracked: &mut Tracked, dirs: &mut Dirs, mut look: Look<'_>
             before[1] = here;
             let is_still = is_still(tracked, dirs, listed)?;
             let is_clear = attempt == MOST_LOOKS || lacks_none && (is_still || attempt >= LOOKS);
+            if !is_clear {
+                return Err(Unclear::Moving);
+            }
             let asked_first = seen.last().filter(|seen| attempt > 1 && seen.is_base);
             let is_still = is_still && asked_first.is_none_or(|log| look.is_in_place(tracked, &log.stat));
-            if is_clear { Ok((seen, is_still)) } else { Err(Unclear::Moving) }
+            Ok((seen, is_still))
         });
         let settled =
             seen.and_then(|(seen, still)| look.settle(tracked, seen, agreed, patient).map(|()| still));

@@ -4,8 +4,8 @@
 //! ```text
 //! run (driver): chooses what happens next
 //!   container: writes, rotates --> World <-- process: scanner, shards, checkpoint, stepped one at a time
-//!        \--- also between two calls of the scanner (live)
 //!                                               \--batches--> backend: delivers, answers
+//!   live: containers go on between two calls of the scanner
 //!   ledger: what must come, in which order, and what may come again <--/
 //! ```
 //! `RINGTAIL_SIM_SEEDS` is a number of seeds to run (`200`), or which ones (`17..18`). A failure prints its seed and what

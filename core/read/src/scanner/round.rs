@@ -152,8 +152,8 @@ impl Scanner {
         wanting
     }
 
-    /// Goes on with a look at everything until `budget` is used up, with one lineage, or a few far ones or their directories, at least, and reports
-    /// the lineages in which something changed.
+    /// Goes on with a look at everything until `budget` is used up, with one lineage, or a few far ones or their directories, at least,
+    /// and reports the lineages in which something changed.
     pub fn go_on(&mut self, budget: Duration) -> Vec<Listing> {
         let Some(mut round) = self.round.take() else { return Vec::new() };
         let (before, mut troubles) = (self.before(), Vec::new());
