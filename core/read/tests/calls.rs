@@ -2,69 +2,47 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::Clock;
+use ringtail_io::sim::{Call, Meddle, World};
 use ringtail_read::{FileSpec, Listing, OpenFiles, Scanner};
 
 const LOGS: usize = 20;
 /// Rotated files of each log.
 const ROTATED: usize = 30;
 
-/// A file system that counts what it is asked. What lies below `/far` is far.
+/// A file system that counts what it is asked.
 struct Counting {
-    fs: SimFs,
-    calls: Mutex<BTreeMap<&'static str, usize>>,
+    world: World,
+    calls: Mutex<BTreeMap<Call, usize>>,
 }
 
 impl Counting {
-    fn count(&self, call: &'static str) {
-        *self.calls.lock().expect("no panic").entry(call).or_default() += 1;
-    }
-
     /// What was asked since it was taken last: of files, to open, of directories, to list.
     fn take(&self) -> [usize; 4] {
         let calls = std::mem::take(&mut *self.calls.lock().expect("no panic"));
-        ["lstat", "open", "stat", "list"].map(|call| calls.get(call).copied().unwrap_or(0))
+        [Call::Lstat, Call::Open, Call::Stat, Call::List].map(|call| calls.get(&call).copied().unwrap_or(0))
     }
 }
 
-impl Fs for Counting {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.count("open");
-        self.fs.open_as(path)
+impl Meddle for Counting {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.count("stat");
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.count("lstat");
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.count("list");
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
-    }
-
-    fn is_far(&self, path: &Path) -> bool {
-        path.starts_with("/far")
+    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
+        *self.calls.lock().expect("no panic").entry(call).or_default() += 1;
+        Ok(())
     }
 }
 
 /// `logs` in each of these directories, with `rotated` files each.
 fn scene(dirs: &[&str], logs: usize, rotated: usize) -> (World, Arc<Counting>, Scanner) {
     let world = World::new(1);
+    world.set_far("/far");
     for dir in dirs {
         world.mkdir_all(dir).expect("an empty world");
         for log in 0..logs {
@@ -78,7 +56,7 @@ fn scene(dirs: &[&str], logs: usize, rotated: usize) -> (World, Arc<Counting>, S
         }
     }
     world.advance(Duration::from_secs(60));
-    let counting = Arc::new(Counting { fs: world.fs(), calls: Mutex::default() });
+    let counting = Arc::new(Counting { world: world.clone(), calls: Mutex::default() });
     let paths = dirs.iter().map(|dir| format!("{dir}/*.log")).collect();
     let (fs, spec) = (counting.clone(), FileSpec { id: 7, paths, ..FileSpec::default() });
     let clock: Arc<dyn Clock> = Arc::new(world.clock());

@@ -1,13 +1,13 @@
 //! A log that is emptied in place while somebody looks at it: what was asked before says nothing of what is there after.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Call, Meddle, World};
+use ringtail_io::{Clock, Stat};
 use ringtail_read::{FileSpec, Identity, Listing, OpenFiles, Scanner};
 
 const LOG: &str = "/var/log/app.log";
@@ -16,42 +16,22 @@ const LOG: &str = "/var/log/app.log";
 /// each opening.
 #[derive(Debug)]
 struct Emptying {
-    fs: SimFs,
     world: World,
     is_wanted: AtomicBool,
 }
 
-impl Emptying {
-    fn is_wanted_of(&self, path: &Path) -> bool {
-        path == Path::new(LOG) && self.is_wanted.load(Ordering::Relaxed)
+impl Meddle for Emptying {
+    fn world(&self) -> &World {
+        &self.world
     }
-}
 
-impl Fs for Emptying {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        if self.is_wanted_of(path) {
-            self.world.truncate(LOG, 0)?;
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        match call {
+            _ if path != Path::new(LOG) || !self.is_wanted.load(Ordering::Relaxed) => Ok(()),
+            Call::Open => self.world.truncate(LOG, 0),
+            Call::Lstat => self.world.append(LOG, "first\n".repeat(2000)),
+            _ => Ok(()),
         }
-        self.fs.open_as(path)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        if self.is_wanted_of(path) {
-            self.world.append(LOG, "first\n".repeat(2000))?;
-        }
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
     }
 }
 
@@ -65,8 +45,7 @@ impl Scene {
     fn new() -> Self {
         let world = World::new(1);
         world.mkdir_all("/var/log").expect("an empty world");
-        let (fs, is_wanted) = (world.fs(), AtomicBool::new(false));
-        let fs = Arc::new(Emptying { fs, world: world.clone(), is_wanted });
+        let fs = Arc::new(Emptying { world: world.clone(), is_wanted: AtomicBool::new(false) });
         let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
         let clock: Arc<dyn Clock> = Arc::new(world.clock());
         let scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ringtail_io::sim::{Faults, SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Call, Faults, Meddle, World};
+use ringtail_io::{Clock, DirEntry, Fs};
 use ringtail_read::{Claim, FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner, Tail};
 
 const LOG: &str = "/var/log/apps/app.log";
@@ -130,7 +130,7 @@ fn what_cannot_be_read_is_told_once() {
 /// A file system in which one path fails for a while, in a way that the test chooses.
 #[derive(Debug)]
 struct Failing {
-    fs: SimFs,
+    world: World,
     path: PathBuf,
     kind: ErrorKind,
     left: AtomicU32,
@@ -138,40 +138,23 @@ struct Failing {
 
 impl Failing {
     fn new(world: &World, path: &str, kind: ErrorKind, times: u32) -> Arc<Self> {
-        Arc::new(Failing { fs: world.fs(), path: path.into(), kind, left: AtomicU32::new(times) })
+        let (world, left) = (world.clone(), AtomicU32::new(times));
+        Arc::new(Failing { world, path: path.into(), kind, left })
+    }
+}
+
+impl Meddle for Failing {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn check(&self, path: &Path) -> io::Result<()> {
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
         let left = self.left.load(Ordering::Relaxed);
-        if left > 0 && path == self.path {
+        if left > 0 && path == self.path && matches!(call, Call::Open | Call::List) {
             self.left.store(left - 1, Ordering::Relaxed);
             return Err(self.kind.into());
         }
         Ok(())
-    }
-}
-
-impl Fs for Failing {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.check(path)?;
-        self.fs.open_as(path)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.check(path)?;
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
     }
 }
 
@@ -209,36 +192,23 @@ fn a_file_that_may_not_be_read_is_done_without_and_read_when_it_may() {
 /// A file system whose first listings of a directory leave a name out.
 #[derive(Debug)]
 struct Hiding {
-    fs: SimFs,
+    world: World,
     name: &'static str,
     left: AtomicU32,
 }
 
-impl Fs for Hiding {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.fs.open_as(path)
+impl Meddle for Hiding {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut entries = self.fs.read_dir(path)?;
+    fn listed(&self, entries: &mut Vec<DirEntry>) -> io::Result<()> {
         let left = self.left.load(Ordering::Relaxed);
         if left > 0 && entries.iter().any(|entry| entry.name == self.name) {
             self.left.store(left - 1, Ordering::Relaxed);
             entries.retain(|entry| entry.name != self.name);
         }
-        Ok(entries)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
+        Ok(())
     }
 }
 
@@ -249,7 +219,7 @@ fn a_rotated_file_that_one_listing_left_out_is_read_in_its_place() {
     let world = world("second\n");
     world.rename(LOG, format!("{LOG}.1")).expect("rename");
     world.append(LOG, "third\n").expect("append");
-    let fs = Arc::new(Hiding { fs: world.fs(), name: "app.log.1", left: AtomicU32::new(1) });
+    let fs = Arc::new(Hiding { world: world.clone(), name: "app.log.1", left: AtomicU32::new(1) });
     let mut scanner = scanner(&world, fs);
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.1"), (1, "app.log")]));
 }
@@ -263,7 +233,7 @@ fn a_rotated_file_of_the_checkpoint_that_all_listings_left_out_is_not_gone() {
     let mut before = scanner(&world, Arc::new(world.fs()));
     let records = records(&look(&world, &mut before)[0]);
     drop(before);
-    let fs = Arc::new(Hiding { fs: world.fs(), name: "app.log.1", left: AtomicU32::new(u32::MAX) });
+    let fs = Arc::new(Hiding { world: world.clone(), name: "app.log.1", left: AtomicU32::new(u32::MAX) });
     let mut scanner = scanner(&world, fs);
     scanner.restore(&Arc::from(Path::new(LOG)), &records, Vec::new());
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(0, "app.log.1"), (1, "app.log")]));
@@ -273,34 +243,22 @@ fn a_rotated_file_of_the_checkpoint_that_all_listings_left_out_is_not_gone() {
 #[derive(Debug)]
 struct Rotating {
     world: World,
-    fs: SimFs,
     looks: AtomicU32,
     at: u32,
 }
 
-impl Fs for Rotating {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.fs.open_as(path)
+impl Meddle for Rotating {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        if path == Path::new(LOG) && self.looks.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        let is_look = call == Call::Lstat && path == Path::new(LOG);
+        if is_look && self.looks.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
             self.world.rename(LOG, format!("{LOG}.1")).expect("rename");
             self.world.append(LOG, "second\n").expect("append");
         }
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
+        Ok(())
     }
 }
 
@@ -314,7 +272,7 @@ fn a_log_that_is_rotated_during_the_first_look_is_read_in_its_order() {
             let world = world("first\n");
             world.advance(pause);
             let looks = AtomicU32::new(0);
-            let fs = Arc::new(Rotating { world: world.clone(), fs: world.fs(), looks, at });
+            let fs = Arc::new(Rotating { world: world.clone(), looks, at });
             let mut scanner = scanner(&world, fs.clone());
             let first = scanner.scan_all();
             if fs.looks.load(Ordering::Relaxed) < at {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Call, Meddle, World};
+use ringtail_io::{Clock, DirEntry, Fs};
 use ringtail_read::{FileSpec, Identity, OpenFiles, Scanner};
 
 const PIECE: Duration = Duration::from_millis(100);
@@ -19,7 +19,6 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Each answer takes simulated time, below `/far` or elsewhere, and listings may tell no inode numbers.
 struct Slow {
     world: World,
-    fs: SimFs,
     near_us: AtomicU64,
     far_us: AtomicU64,
     is_mounted: AtomicBool,
@@ -31,8 +30,9 @@ struct Slow {
 }
 
 impl Slow {
-    fn leads_far(&self, path: &Path) -> bool {
-        self.fs.canonical(path).is_ok_and(|real| real.starts_with("/far")) || path.starts_with("/far")
+    fn is_below_far(&self, path: &Path) -> bool {
+        let real = self.world.fs().canonical(path);
+        real.is_ok_and(|real| real.starts_with("/far")) || path.starts_with("/far")
     }
 
     fn pass(&self, time: Duration) {
@@ -41,56 +41,42 @@ impl Slow {
             None => self.world.advance(time),
         }
     }
-
-    fn answer(&self, path: &Path) {
-        let us = if self.leads_far(path) { &self.far_us } else { &self.near_us };
-        self.pass(Duration::from_micros(us.load(Ordering::Relaxed)));
-    }
 }
 
-impl Fs for Slow {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.answer(path);
+impl Meddle for Slow {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        let us = if self.is_below_far(path) { &self.far_us } else { &self.near_us };
+        self.pass(Duration::from_micros(us.load(Ordering::Relaxed)));
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        match name.starts_with("bad") && name.ends_with(".log.1") {
-            true => Err(io::Error::other("damaged")),
-            false => self.fs.open_as(path),
+        match call {
+            Call::Open if name.starts_with("bad") && name.ends_with(".log.1") => {
+                return Err(io::Error::other("damaged"));
+            }
+            Call::Lstat => _ = self.asked.lock().expect("no panic").insert(path.to_owned()),
+            _ => {}
         }
+        Ok(())
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.answer(path);
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.answer(path);
-        self.asked.lock().expect("no panic").insert(path.to_owned());
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.answer(path);
-        let mut entries = self.fs.read_dir(path)?;
+    fn listed(&self, entries: &mut Vec<DirEntry>) -> io::Result<()> {
         if !self.tells_inodes {
             // What FUSE says that does not know them.
             entries.iter_mut().for_each(|entry| entry.ino = 0xffff_ffff);
         }
-        Ok(entries)
+        Ok(())
     }
 
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.answer(path);
-        self.fs.canonical(path)
-    }
-
-    fn is_far(&self, path: &Path) -> bool {
-        self.is_mounted.load(Ordering::Relaxed) && self.leads_far(path)
+    fn leads_far(&self, path: &Path) -> bool {
+        self.is_mounted.load(Ordering::Relaxed) && self.is_below_far(path)
     }
 
     /// As long as the one that takes longest, eight at a time.
-    fn each(&self, place: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
-        if !self.is_far(place) {
+    fn work(&self, place: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        if !self.leads_far(place) {
             return (0..count).for_each(work);
         }
         let swap = |time| std::mem::replace(&mut *self.at_once.lock().expect("no panic"), time);
@@ -115,7 +101,6 @@ fn world() -> World {
 fn slow(world: &World, tells_inodes: bool) -> Arc<Slow> {
     Arc::new(Slow {
         world: world.clone(),
-        fs: world.fs(),
         near_us: AtomicU64::new(0),
         far_us: AtomicU64::new(0),
         is_mounted: AtomicBool::new(true),

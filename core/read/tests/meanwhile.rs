@@ -1,20 +1,18 @@
 //! A log that is rotated between the question for its name and the listing of its directory.
 
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::Clock;
+use ringtail_io::sim::{Meddle, World};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 const LOG: &str = "/var/log/app.log";
 
 struct Rotating {
-    fs: SimFs,
     world: World,
     /// How often the log's name was asked.
     asked: AtomicU32,
@@ -31,32 +29,18 @@ impl Rotating {
     }
 }
 
-impl Fs for Rotating {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.fs.open_as(path)
+impl Meddle for Rotating {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        let answer = self.fs.lstat(path);
+    fn looked(&self, path: &Path) {
         if path == Path::new(LOG) {
             let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
             if self.when.lock().expect("no panic").contains(&asked) {
                 self.rotate();
             }
         }
-        answer
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
     }
 }
 
@@ -68,7 +52,7 @@ fn newest(when: Range<u32>) -> (Option<u32>, Option<u32>) {
     world.append(LOG, "contents 0\n").expect("a log");
     world.advance(Duration::from_secs(60));
     let (asked, done) = (AtomicU32::new(0), AtomicU32::new(0));
-    let fs = Arc::new(Rotating { fs: world.fs(), world: world.clone(), asked, when: Mutex::new(0..0), done });
+    let fs = Arc::new(Rotating { world: world.clone(), asked, when: Mutex::new(0..0), done });
     let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
     let mut scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");

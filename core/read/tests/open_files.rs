@@ -1,56 +1,48 @@
 //! Files that the scanner itself has open for a look, beside those that [`OpenFiles`] counts.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Call, Meddle, World};
+use ringtail_io::{Clock, File};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 /// All is far, and asked eight at a time on threads as on the real machine.
 struct Far {
-    fs: SimFs,
+    world: World,
     open: Mutex<Vec<Weak<File>>>,
     most: AtomicUsize,
     threads: AtomicUsize,
     most_threads: AtomicUsize,
 }
 
-impl Fs for Far {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        std::thread::sleep(Duration::from_millis(2));
-        let (file, stat) = self.fs.open_as(path)?;
+impl Meddle for Far {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
+        if call == Call::Open {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn opened(&self, file: &Arc<File>) {
         let mut open = self.open.lock().expect("no panic");
-        open.push(Arc::downgrade(&file));
+        open.push(Arc::downgrade(file));
         open.retain(|file| file.strong_count() > 0);
         self.most.fetch_max(open.len(), Ordering::Relaxed);
-        Ok((file, stat))
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
-    }
-
-    fn is_far(&self, _: &Path) -> bool {
+    fn leads_far(&self, _: &Path) -> bool {
         true
     }
 
-    fn each(&self, _: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn work(&self, _: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
         let next = AtomicUsize::new(0);
         let serve = || {
             let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
@@ -86,7 +78,7 @@ fn looks_at_several_far_logs_at_once_have_no_more_files_open_than_one_and_no_thr
     }
     world.advance(Duration::from_secs(60));
     let fs = Arc::new(Far {
-        fs: world.fs(),
+        world: world.clone(),
         open: Mutex::default(),
         most: AtomicUsize::new(0),
         threads: AtomicUsize::new(0),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{Clock, DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Meddle, World};
+use ringtail_io::{Clock, DirEntry};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 const LOG: &str = "/var/log/app.log";
@@ -23,7 +23,6 @@ enum Way {
 
 #[derive(Debug)]
 struct Restless {
-    fs: SimFs,
     world: World,
     rests: AtomicBool,
     way: Way,
@@ -38,23 +37,14 @@ fn contents(number: u32) -> String {
     format!("contents {number}\n")
 }
 
-impl Fs for Restless {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.fs.open_as(path)
+impl Meddle for Restless {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut entries = self.fs.read_dir(path)?;
+    fn listed(&self, entries: &mut Vec<DirEntry>) -> io::Result<()> {
         if self.rests.load(Ordering::Relaxed) {
-            return Ok(entries);
+            return Ok(());
         }
         let number = self.rotations.fetch_add(1, Ordering::Relaxed);
         if self.way == Way::Compress && number > 1 {
@@ -72,11 +62,7 @@ impl Fs for Restless {
         }
         self.world.append(LOG, contents(number + 1))?;
         self.world.advance(Duration::from_millis(100));
-        Ok(entries)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.fs.canonical(path)
+        Ok(())
     }
 }
 
@@ -89,7 +75,7 @@ fn files_of_a_directory_that_never_rests_are_numbered_in_their_order() {
         world.mkdir_all("/var/log").expect("an empty world");
         world.append(LOG, contents(0)).expect("a log");
         let (rests, rotations) = (AtomicBool::new(true), AtomicU32::new(0));
-        let fs = Arc::new(Restless { fs: world.fs(), world: world.clone(), rests, way, rotations });
+        let fs = Arc::new(Restless { world: world.clone(), rests, way, rotations });
         let spec = FileSpec { id: 7, paths: vec![LOG.to_owned()], ..FileSpec::default() };
         let clock: Arc<dyn Clock> = Arc::new(world.clock());
         let mut scanner = Scanner::new(fs.clone(), clock, OpenFiles::new(1000), &[spec]).expect("patterns");

@@ -1,19 +1,17 @@
 //! A file system that does not stand still while the scanner looks at it: between two of its calls, containers go on.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
-use ringtail_io::sim::{SimFs, World};
-use ringtail_io::{DirEntry, File, Fs, Stat};
+use ringtail_io::sim::{Call, Meddle, World};
 
 use super::container::{Container, pick};
 
 /// The containers of a run, and the file system with their logs.
 pub(super) struct Live {
     world: World,
-    fs: SimFs,
     containers: Mutex<Vec<Container>>,
     /// Before one call of so many something happens.
     one_in: usize,
@@ -25,8 +23,8 @@ impl Live {
     pub(super) fn new(world: &World, containers: Vec<Container>) -> Self {
         let one_in = [3, 10, 50][pick(world, 3)];
         world.note(format_args!("something happens before one of {one_in} calls"));
-        let (world, fs) = (world.clone(), world.fs());
-        Live { world, fs, containers: Mutex::new(containers), one_in, left: AtomicUsize::new(0) }
+        let (world, containers) = (world.clone(), Mutex::new(containers));
+        Live { world, containers, one_in, left: AtomicUsize::new(0) }
     }
 
     /// Not to be held while the scanner has a turn.
@@ -55,33 +53,13 @@ impl Live {
     }
 }
 
-impl Fs for Live {
-    fn open_as(&self, path: &Path) -> io::Result<(Arc<File>, Stat)> {
-        self.happen();
-        self.fs.open_as(path)
+impl Meddle for Live {
+    fn world(&self) -> &World {
+        &self.world
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
+    fn before(&self, _: Call, _: &Path) -> io::Result<()> {
         self.happen();
-        self.fs.stat(path)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.happen();
-        self.fs.lstat(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.happen();
-        self.fs.read_dir(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.happen();
-        self.fs.canonical(path)
-    }
-
-    fn is_far(&self, path: &Path) -> bool {
-        self.fs.is_far(path)
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@
 //! and equal calls give equal histories, so that a seed is a whole report of a failure.
 //!
 //! After [`World::crash`] or [`World::kill`] the same world serves a new incarnation of the process.
+//! What happens between one call of the file system and the next is for the test to say with [`Meddle`].
 //!
 //! Never here: the real file system, clock or randomness. Limits: one device, no permissions, no hard-link or handle-true
 //! names in watches (a file's changes are told under its oldest name), no FIFOs or devices.
@@ -19,6 +20,7 @@ mod disk;
 mod faults;
 mod files;
 mod history;
+mod meddle;
 mod reads;
 mod storage;
 mod tree;
@@ -33,6 +35,7 @@ pub use clock::SimClock;
 pub use faults::Faults;
 pub(crate) use files::Handle;
 pub use files::SimFs;
+pub use meddle::{Call, Meddle};
 pub use reads::SimIo;
 pub use storage::SimStorage;
 pub use watcher::SimWatch;
