@@ -94,8 +94,8 @@ impl Generation {
 
     /// Takes over what a scan saw.
     pub(crate) fn take(&mut self, sighting: &Sighting) {
-        let Sighting { stat, head, path, gz, file, .. } = sighting;
-        self.identity = Identity { dev: stat.dev, ino: stat.ino, head: *head };
+        let Sighting { stat, path, gz, file, .. } = sighting;
+        self.identity = sighting.identity();
         self.path = path.clone();
         self.gz = *gz;
         self.fate = Fate::Present;

@@ -124,9 +124,8 @@ impl Lineage {
         let record = |seen: &Sighting| {
             // The size of a compressed file says nothing of its contents.
             let known = before.iter().find(|known| seen.gz && known.generation == seen.generation);
-            let identity = Identity { dev: seen.stat.dev, ino: seen.stat.ino, head: seen.head };
             let size = known.map_or(seen.stat.size, |known| known.size);
-            FileRecord { generation: seen.generation, identity, size, path: seen.path.clone(), gz: seen.gz }
+            FileRecord { size, ..seen.record() }
         };
         let released = listing.files.iter().filter(|file| file.generation < self.floor);
         self.keep_released(released.map(record).collect());

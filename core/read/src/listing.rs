@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringtail_io::Stat;
 
-use crate::identity::Head;
+use crate::identity::{FileRecord, Head, Identity};
 use crate::open::OpenFile;
 use crate::stray::log_of;
 use crate::tracked::Known;
@@ -47,6 +47,19 @@ pub struct Sighting {
     pub begin: u64,
     /// Open, when it is new or somebody has it open; not, when it was closed or the bound on open files forbids it.
     pub file: Option<Arc<OpenFile>>,
+}
+
+impl Sighting {
+    /// Who the file is.
+    pub fn identity(&self) -> Identity {
+        Identity { dev: self.stat.dev, ino: self.stat.ino, head: self.head }
+    }
+
+    /// What a checkpoint keeps of a generation of which no more than this is known.
+    pub fn record(&self) -> FileRecord {
+        let Sighting { generation, gz, stat, .. } = *self;
+        FileRecord { generation, identity: self.identity(), size: stat.size, path: self.path.clone(), gz }
+    }
 }
 
 /// Where a file lies.

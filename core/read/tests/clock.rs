@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringtail_io::Clock;
 use ringtail_io::sim::World;
-use ringtail_read::{FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner};
+use ringtail_read::{FileRecord, FileSpec, Listing, OpenFiles, Scanner, Sighting};
 
 const LOG: &str = "/var/log/app.log";
 
@@ -37,15 +37,8 @@ fn numbered_files_from_before_the_checkpoint_stay_old_where_the_clock_was_set_ba
         world.advance(Duration::from_secs(10));
     }
     let all: Vec<Listing> = scanner(&world).scan_all();
-    let record = |file: &ringtail_read::Sighting| FileRecord {
-        generation: file.generation,
-        identity: Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head },
-        size: file.stat.size,
-        path: file.path.clone(),
-        gz: file.gz,
-    };
     let known: Vec<FileRecord> =
-        all[0].files.iter().map(record).filter(|file| file.generation >= 3).collect();
+        all[0].files.iter().map(Sighting::record).filter(|file| file.generation >= 3).collect();
     assert_eq!(known.len(), 2);
     world.jump_wall(-86_400_000_000_000);
     let mut scanner = scanner(&world);

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ringtail_io::Clock;
 use ringtail_io::sim::World;
-use ringtail_read::{Claim, FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner, Tail};
+use ringtail_read::{Claim, FileRecord, FileSpec, Listing, OpenFiles, Scanner, Sighting, Tail};
 
 const DIR: &str = "/var/log/apps";
 const LOG: &str = "/var/log/apps/app.log";
@@ -126,14 +126,7 @@ fn a_restart_inflates_once_up_to_the_position() {
     let mut node = Node::new(&world, true);
     node.look(1);
     let listing = node.held[0].clone();
-    let record = |file: &ringtail_read::Sighting| FileRecord {
-        generation: file.generation,
-        identity: Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head },
-        size: file.stat.size,
-        path: file.path.clone(),
-        gz: file.gz,
-    };
-    let records: Vec<FileRecord> = listing.files.iter().map(record).collect();
+    let records: Vec<FileRecord> = listing.files.iter().map(Sighting::record).collect();
     drop(node);
     world.rename(LOG, format!("{LOG}.1")).expect("rename");
     world.gzip(format!("{LOG}.1")).expect("gzip");

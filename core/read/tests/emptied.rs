@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ringtail_io::Clock;
 use ringtail_io::sim::{Call, Meddle, World};
-use ringtail_io::{Clock, Stat};
-use ringtail_read::{FileSpec, Identity, Listing, OpenFiles, Scanner};
+use ringtail_read::{FileSpec, Listing, OpenFiles, Scanner};
 
 const LOG: &str = "/var/log/app.log";
 
@@ -98,8 +98,7 @@ fn what_was_in_a_log_is_not_found_in_a_copy_of_what_came_after() {
     scene.append("");
     let first = scene.look();
     scene.append("second\n");
-    let Stat { dev, ino, .. } = first.files[0].stat;
-    let empty = Identity { dev, ino, head: first.files[0].head };
+    let empty = first.files[0].identity();
     assert!(scene.scanner.doubt(Path::new(LOG), 0, empty).is_some(), "the shard had read something else");
     let second = scene.look();
     assert_eq!(files(&second), [(1, 14_000)]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringtail_io::sim::{Call, Faults, Meddle, World};
 use ringtail_io::{Clock, DirEntry, Fs};
-use ringtail_read::{Claim, FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner, Tail};
+use ringtail_read::{Claim, FileRecord, FileSpec, Listing, OpenFiles, Scanner, Sighting, Tail};
 
 const LOG: &str = "/var/log/apps/app.log";
 
@@ -46,14 +46,7 @@ fn named(files: &[(u32, &str)]) -> Vec<(u32, String)> {
 
 /// What a checkpoint would keep of a listing.
 fn records(listing: &Listing) -> Vec<FileRecord> {
-    let record = |file: &ringtail_read::Sighting| FileRecord {
-        generation: file.generation,
-        identity: Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head },
-        size: file.stat.size,
-        path: file.path.clone(),
-        gz: file.gz,
-    };
-    listing.files.iter().map(record).collect()
+    listing.files.iter().map(Sighting::record).collect()
 }
 
 /// Each way in which a look at the log's directory may fail.

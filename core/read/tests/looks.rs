@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringtail_io::sim::{Call, Meddle, World};
 use ringtail_io::{Clock, DirEntry, Fs};
-use ringtail_read::{FileSpec, Identity, OpenFiles, Scanner};
+use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 const PIECE: Duration = Duration::from_millis(100);
 
@@ -362,8 +362,11 @@ fn a_far_log_that_is_doubted_has_its_turn_once_more() {
     };
     fs.asked.lock().expect("no panic").clear();
     let file = &told.files[0];
-    let identity = Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head };
-    assert_eq!(scanner.doubt(&told.lineage, file.generation, identity), None, "nothing to look at beside");
+    assert_eq!(
+        scanner.doubt(&told.lineage, file.generation, file.identity()),
+        None,
+        "nothing to look at beside"
+    );
     scanner.scan_rest();
     assert!(fs.asked.lock().expect("no panic").contains(&*told.lineage));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringtail_io::Clock;
 use ringtail_io::sim::{Faults, World};
-use ringtail_read::{FileRecord, FileSpec, Identity, Listing, OpenFiles, Scanner};
+use ringtail_read::{FileRecord, FileSpec, Listing, OpenFiles, Scanner, Sighting};
 
 const LOG: &str = "/var/log/apps/app.log";
 
@@ -44,14 +44,7 @@ fn named(files: &[(u32, &str)]) -> Vec<(u32, String)> {
 
 /// What a checkpoint would keep of a listing.
 fn records(listing: &Listing) -> Vec<FileRecord> {
-    let record = |file: &ringtail_read::Sighting| FileRecord {
-        generation: file.generation,
-        identity: Identity { dev: file.stat.dev, ino: file.stat.ino, head: file.head },
-        size: file.stat.size,
-        path: file.path.clone(),
-        gz: file.gz,
-    };
-    listing.files.iter().map(record).collect()
+    listing.files.iter().map(Sighting::record).collect()
 }
 
 /// Rotates the log into `.1.gz`; the next file that is made gets its inode number.
