@@ -46,7 +46,7 @@ impl Meddle for Rotating {
 
 /// What is found after an hour of looks at everything, where the log is rotated just before a look and then after its name was asked
 /// in that look for the times `when`. The files are held open as a shard does. The newest generation that was told, and that is there.
-fn newest(when: Range<u32>) -> (Option<u32>, Option<u32>) {
+fn newest(when: Range<u32>) -> (u32, u32) {
     let world = World::new(1);
     world.mkdir_all("/var/log").expect("an empty world");
     world.append(LOG, "contents 0\n").expect("a log");
@@ -67,7 +67,7 @@ fn newest(when: Range<u32>) -> (Option<u32>, Option<u32>) {
         held.extend(scanner.scan_all());
     }
     let newest = held.iter().flat_map(|listing| &listing.files).map(|file| file.generation).max();
-    (newest, Some(fs.done.load(Ordering::Relaxed)))
+    (newest.expect("the log was told"), fs.done.load(Ordering::Relaxed))
 }
 
 /// Two rotations within a hundredth of a second, one look.
