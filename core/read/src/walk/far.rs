@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use ringtail_io::Stat;
 
-use super::{Reach, Todo, Trouble, Walk};
+use super::names::Named;
+use super::nodes::Node;
+use super::{Reach, Todo, Trip, Trouble, Walk};
 use crate::dirs::Dirs;
 use crate::gather::gather;
 use crate::maps::HashSet;
@@ -53,12 +55,12 @@ impl Walk {
         }
         let ahead = self.ask_ahead(&todo, dirs);
         for (todo, ahead) in todo.into_iter().zip(ahead) {
-            let below = self.try_to_enter(todo, ahead, Reach::All, dirs, troubles);
+            let below = self.try_to_enter(todo, ahead, &mut Trip { reach: Reach::All, dirs, troubles });
             let (far, near): (Vec<_>, Vec<_>) = below.into_iter().partition(|it| dirs.fs.is_far(&it.path));
             far.into_iter().for_each(|todo| self.put_off(todo));
             // The others were visited; not those that could not be.
             let near = near.into_iter().filter(|near| !self.nodes.contains_key(&near.path));
-            self.visit(near.collect(), true, Reach::Near, dirs, troubles);
+            self.visit(near.collect(), true, &mut Trip { reach: Reach::Near, dirs, troubles });
         }
         if !self.has_far() {
             self.tell_refused(troubles);
@@ -76,6 +78,23 @@ impl Walk {
             self.far.todo.push(todo);
         } else if !self.nodes.contains_key(&todo.path) {
             self.come_again(&todo.path);
+        }
+    }
+
+    /// Takes the names out that lead far. What they are stays, until their turn comes.
+    pub(super) fn leave_far(
+        &mut self,
+        path: &Arc<Path>,
+        named: &mut Vec<Named>,
+        node: &mut Node,
+        dirs: &Dirs,
+    ) {
+        let far = named.extract_if(.., |named| !named.is_told() && dirs.fs.is_far(&named.path));
+        let far: Vec<Named> = far.collect();
+        if !far.is_empty() {
+            far.iter().for_each(|named| self.keep(path, &named.path, node));
+            node.version = 0;
+            self.put_off(node.again(path.clone()));
         }
     }
 

@@ -12,8 +12,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::nodes::Node;
 use super::places::Place;
-use super::{Match, Node, Trouble, Walk};
+use super::{Match, Trouble, Walk};
 use crate::dirs::Dirs;
 use crate::gather::gather;
 use crate::links::{LinkRefused, kubelet_dir};
