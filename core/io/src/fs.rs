@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::OFlags;
 
 use crate::file::{File, OsFile, stat_of};
-use crate::lane::{STACK_BYTES, THREADS};
+use crate::lane::{FAR_AT_ONCE, STACK_BYTES};
 use crate::mounts;
 use crate::straight;
 
@@ -45,7 +45,7 @@ pub trait Fs: Send + Sync {
     }
 
     /// Does a piece of work for each number below `count`, in no order: one after the other or, where `place` is
-    /// [far](Fs::is_far), several at once.
+    /// [far](Fs::is_far), [`FAR_AT_ONCE`] at once.
     fn each(&self, _place: &Path, count: usize, work: &(dyn Fn(usize) + Sync)) {
         (0..count).for_each(work);
     }
@@ -146,7 +146,7 @@ impl Fs for RealFs {
             numbers.take_while(|number| *number < count).for_each(work);
         };
         std::thread::scope(|scope| {
-            for _ in 1..count.min(THREADS) {
+            for _ in 1..count.min(FAR_AT_ONCE) {
                 // With fewer threads it only takes longer.
                 let builder = std::thread::Builder::new().name("ringtail-look".into());
                 if builder.stack_size(STACK_BYTES).spawn_scoped(scope, serve).is_err() {

@@ -8,7 +8,7 @@
 //! A call that was given up keeps its thread until it comes back, since nothing can end it, and its path is not asked for anything
 //! else meanwhile: a file that hangs costs one thread. The others go on with those that are left. Without any, all calls fail at once.
 //!
-//! Limits: [`THREADS`] threads a mount, which end when they have had nothing to do for [`IDLE`]; what waits for them is at most
+//! Limits: [`FAR_AT_ONCE`] threads a mount, which end when they have had nothing to do for [`IDLE`]; what waits for them is at most
 //! one call of each caller, and the files that were closed meanwhile, for which nobody waits: they are closed one by one, after
 //! the calls.
 
@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Patiences that one call may get no answer while others are answered, and between two trials of a hung mount.
 const LONGEST: u32 = 5;
-/// Calls of a mount that may be under way at once.
-pub(crate) const THREADS: usize = 8;
+/// Calls of a [far](crate::Fs::is_far) mount that may be under way at once, each on a thread of its own. Who has much to ask asks so
+/// much at a time: more would wait behind it.
+pub const FAR_AT_ONCE: usize = 8;
 /// Files that may wait to be closed, one after the other behind the calls. Where there are more, they come first, and several at once:
 /// each is an open file still.
 const MOST_CLOSINGS: usize = 64;
@@ -69,7 +70,7 @@ impl State {
 
     /// Whether something may be asked about `path`.
     fn admits(&mut self, path: &Path, now: Instant, trial_after: Duration) -> bool {
-        if self.given_up.len() >= THREADS || self.given_up.iter().any(|given_up| **given_up == *path) {
+        if self.given_up.len() >= FAR_AT_ONCE || self.given_up.iter().any(|given_up| **given_up == *path) {
             return false;
         }
         let is_trial = self.hung_at.is_some_and(|at| now >= at + trial_after);
@@ -241,7 +242,7 @@ impl Shared {
         let mut state = self.lock();
         queue(&mut state).push_back(job);
         let wanted = state.calls.len() + usize::from(!state.is_closing && !state.closings.is_empty());
-        if wanted > state.idle && state.threads < THREADS {
+        if wanted > state.idle && state.threads < FAR_AT_ONCE {
             let shared = self.clone();
             let builder = thread::Builder::new().name("ringtail-mount".into()).stack_size(STACK_BYTES);
             match builder.spawn(move || shared.serve()) {
@@ -361,7 +362,7 @@ mod tests {
     fn a_mount_of_which_some_files_hang_is_tried_again_with_others() {
         let lane = Lane::with_patience(Duration::from_millis(20));
         let mut waiting = Vec::new();
-        for number in 0..THREADS {
+        for number in 0..FAR_AT_ONCE {
             let (answer, answered) = mpsc::channel::<()>();
             let hang = move |_: &Pulse<'_>| answered.recv().map_err(io::Error::other);
             assert_eq!(lane.call(at(number), hang).expect_err("given up").kind(), ErrorKind::TimedOut);
@@ -369,9 +370,9 @@ mod tests {
             assert!(lane.call(at(8), |_| Ok(())).is_err(), "it hangs");
             thread::sleep(Duration::from_millis(100));
             let tried = lane.call(at(8), |_| Ok(()));
-            assert_eq!(tried.is_ok(), number + 1 < THREADS, "while a thread is left: {number}");
+            assert_eq!(tried.is_ok(), number + 1 < FAR_AT_ONCE, "while a thread is left: {number}");
         }
-        assert_eq!(lane.shared.lock().threads, THREADS);
+        assert_eq!(lane.shared.lock().threads, FAR_AT_ONCE);
         waiting.pop().expect("some").send(()).expect("the call still waits");
         let deadline = Instant::now() + Duration::from_secs(20);
         while lane.call(at(8), |_| Ok(())).is_err() {
@@ -459,7 +460,7 @@ mod tests {
         let (lane, open, most) = (Lane::new(), Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
-            for _ in 0..THREADS {
+            for _ in 0..FAR_AT_ONCE {
                 scope.spawn(|| {
                     while next.fetch_add(1, Ordering::Relaxed) < 4000 {
                         let counts = open.clone();

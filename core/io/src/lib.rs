@@ -36,6 +36,7 @@ pub use choice::{Choice, OpenError, UnknownBackend, open};
 pub use clock::{Clock, RealClock};
 pub use file::File;
 pub use fs::{DirEntry, Fs, Kind, RealFs, Stat};
+pub use lane::FAR_AT_ONCE;
 pub use limits::{Limits, raise_nofile};
 pub use lock::{DirLock, LockError};
 pub use lookout::RealWatch;

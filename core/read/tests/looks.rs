@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringtail_io::sim::{Call, Meddle, World};
-use ringtail_io::{Clock, DirEntry, Fs};
+use ringtail_io::{Clock, DirEntry, FAR_AT_ONCE, Fs};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 const PIECE: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ impl Meddle for Slow {
             longest = longest.max(swap(None).expect("it was set"));
         }
         swap(before);
-        self.pass(longest * u32::try_from(count.div_ceil(8)).expect("few"));
+        self.pass(longest * u32::try_from(count.div_ceil(FAR_AT_ONCE)).expect("few"));
     }
 }
 

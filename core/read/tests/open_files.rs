@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ringtail_io::sim::{Call, Meddle, World};
-use ringtail_io::{Clock, File};
+use ringtail_io::{Clock, FAR_AT_ONCE, File};
 use ringtail_read::{FileSpec, OpenFiles, Scanner};
 
 /// All is far, and asked eight at a time on threads as on the real machine.
@@ -49,7 +49,7 @@ impl Meddle for Far {
             numbers.take_while(|number| *number < count).for_each(work);
         };
         std::thread::scope(|scope| {
-            for _ in 1..count.min(8) {
+            for _ in 1..count.min(FAR_AT_ONCE) {
                 scope.spawn(|| {
                     let threads = self.threads.fetch_add(1, Ordering::Relaxed) + 1;
                     self.most_threads.fetch_max(threads, Ordering::Relaxed);

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringtail_io::FAR_AT_ONCE;
+
 use super::errors::Reason;
 use super::{Cost, Scanner};
 use crate::listing::Listing;
@@ -13,8 +15,9 @@ use crate::maps::HashMap;
 use crate::tracked::Tracked;
 use crate::walk::Trouble;
 
-/// Files of far lineages that are looked at at once: each is asked for more than once, of a mount that answers eight questions at a time.
-const FILES_AT_ONCE: usize = 16;
+/// Files of far lineages that are looked at in one go: twice what their mount answers at once, since each is asked for more than once;
+/// and no more, since each may be open.
+const FILES_AT_ONCE: usize = 2 * FAR_AT_ONCE;
 
 /// A look at everything that is under way.
 pub(super) struct Round {

@@ -3,13 +3,13 @@
 //!
 //! A near directory with links that lead far is worked out twice: without these at first, then with them.
 //!
-//! Limits: [`AT_ONCE`] directories in a piece; the links of one directory are asked in one go.
+//! Limits: [`FAR_AT_ONCE`] directories in a piece; the links of one directory are asked in one go.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ringtail_io::Stat;
+use ringtail_io::{FAR_AT_ONCE, Stat};
 
 use super::names::Named;
 use super::nodes::Node;
@@ -17,9 +17,6 @@ use super::{Reach, Todo, Trip, Trouble, Walk};
 use crate::dirs::Dirs;
 use crate::gather::gather;
 use crate::maps::HashSet;
-
-/// Directories or links that are asked in one piece.
-const AT_ONCE: usize = 8;
 
 /// What was put off.
 #[derive(Default)]
@@ -45,11 +42,11 @@ impl Walk {
 
     /// Looks at some of what was put off.
     pub(crate) fn go_far(&mut self, dirs: &mut Dirs, troubles: &mut Vec<Trouble>) {
-        let at = self.far.todo.len().saturating_sub(AT_ONCE);
+        let at = self.far.todo.len().saturating_sub(FAR_AT_ONCE);
         let mut todo = self.far.todo.split_off(at);
         todo.retain(|todo| self.is_led_to(&todo.path));
         if todo.is_empty() {
-            let at = self.far.links.len().saturating_sub(AT_ONCE);
+            let at = self.far.links.len().saturating_sub(FAR_AT_ONCE);
             let links = self.far.links.split_off(at);
             self.check_links(&links, dirs);
         }
