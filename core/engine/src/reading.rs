@@ -133,12 +133,7 @@ impl Shard {
                 }
                 // A network or FUSE mount may show an old size or old contents for a while: there the scanner alone judges.
                 let is_plain = !file.gz && RemoteReads::mount_of(&file).is_none();
-                let known = view.known(is_plain, head);
-                // Nothing is known of what lies before: then the file's beginning has to tell whether it is what it was.
-                let is_blind = is_plain && view.read_at() > 0 && known.again() == 0;
-                if is_blind && !file.may_begin_with(head) {
-                    return self.replaced(id, view_id, &file.file);
-                }
+                let known = view.known(is_plain, &file.file, head);
                 self.read(id, view_id, &file, known, turn);
             }
             Next::Advance { generation, offset } => self.advance(id, view_id, generation, offset),
@@ -224,9 +219,10 @@ impl Shard {
             let now = self.now();
             return self.sink.relieve(now, &self.parts.carries);
         };
-        let offset = match file.gz {
-            true => GzProgress::of(view).compressed_offset(),
-            false => view.read_at() - known.again() as u64,
+        let offset = match known {
+            _ if file.gz => GzProgress::of(view).compressed_offset(),
+            Known::Head(_) => 0,
+            Known::Tail(_) | Known::Nothing(_) => view.read_at() - known.again() as u64,
         };
         view.phase = Phase::Reading;
         let generation = view.place.generation;
@@ -295,6 +291,10 @@ impl Shard {
             self.buffers.recycle(read.buf, flight.size);
             return self.replaced(id, view_id, &read.file);
         }
+        if self.proves(id, view_id, flight, &read) {
+            self.buffers.recycle(read.buf, flight.size);
+            return self.ready.push_back((id, view_id));
+        }
         if n == known {
             self.buffers.recycle(read.buf, flight.size);
             return self.found_end(id, view_id, flight.turn);
@@ -302,7 +302,7 @@ impl Shard {
         let new = self.clamp(id, view_id, n - known);
         let Some(view) = self.view_mut(id, view_id) else { return };
         let seen = Tail::new(view.read_at() + new as u64, &read.buf[read.at..read.at + known + new]);
-        (view.seen, view.seen_in) = ((view.place.generation, seen), address);
+        (view.seen, view.seen_in, view.is_unproven) = ((view.place.generation, seen), address, false);
         // A read that filled a small buffer is followed by large ones, one that hardly touched a large one by small ones.
         view.size = match flight.size {
             ReadSize::Small if n == SMALL_READ => ReadSize::Large,
@@ -317,6 +317,23 @@ impl Shard {
         if ends && self.view_mut(id, view_id).is_some_and(|view| view.read_at() == seen.end) {
             self.note_end(id, view_id, flight.turn);
         }
+    }
+
+    /// Where nothing was known of what lies before the next byte: whether the read was for that alone. First comes what lies there,
+    /// then the file's beginning: where that is still the same, so was what was seen before it.
+    fn proves(&mut self, id: LineageId, view_id: ViewId, flight: &Flight, read: &Read) -> bool {
+        let Some(view) = self.view_mut(id, view_id) else { return false };
+        let at = view.read_at();
+        view.is_unproven = match flight.known {
+            Known::Nothing(len) => {
+                let seen = Tail::new(at, &read.buf[read.at..read.at + len]);
+                (view.seen, view.seen_in) = ((flight.generation, seen), Arc::as_ptr(&read.file).addr());
+                true
+            }
+            Known::Head(_) if at > 0 => false,
+            Known::Head(_) | Known::Tail(_) => return false,
+        };
+        true
     }
 
     /// The file that a view is in holds something else now. The scanner alone can tell what, and where the rest of what it

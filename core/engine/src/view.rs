@@ -1,8 +1,10 @@
 //! A view: one way through one lineage. It owns the place, the half line, and the decoding state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memchr;
+use ringtail_io::File;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_parse::{Decoder, Format, Input, Limits, Table};
 use ringtail_read::{Head, TAIL_BYTES, Tail};
@@ -34,23 +36,22 @@ pub(crate) struct Standing {
 /// What a read must find, or the file was emptied and written anew since it was looked at last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Known {
-    /// The new bytes begin so.
+    /// The file begins so: it is read from its first byte.
     Head(Head),
     /// These lie before the new bytes, and are read once more with them.
     Tail(Tail),
+    /// That nobody remembers: so many bytes lie before the new bytes, and are read alone. They are a tail when, after that, the
+    /// file still begins as it did.
+    Nothing(usize),
 }
 
 impl Known {
     /// Bytes that are read once more.
     pub(crate) fn again(self) -> usize {
-        self.tail().len as usize
-    }
-
-    /// What lies before the new bytes.
-    pub(crate) fn tail(self) -> Tail {
         match self {
-            Known::Head(_) => Tail::default(),
-            Known::Tail(tail) => tail,
+            Known::Head(_) => 0,
+            Known::Tail(tail) => tail.len as usize,
+            Known::Nothing(len) => len,
         }
     }
 
@@ -59,6 +60,7 @@ impl Known {
         match self {
             Known::Head(head) => (head.len as usize).max(1),
             Known::Tail(tail) => tail.len as usize + 1,
+            Known::Nothing(len) => len,
         }
     }
 
@@ -67,6 +69,7 @@ impl Known {
         match self {
             Known::Head(head) => head.begins(bytes),
             Known::Tail(tail) => bytes.get(..tail.len as usize).is_some_and(|before| tail.is_of(before)),
+            Known::Nothing(len) => bytes.len() >= len,
         }
     }
 }
@@ -110,6 +113,8 @@ pub(crate) struct View {
     pub(crate) seen: (u32, Tail),
     /// The address of the open file in which it was seen; none before the first read.
     pub(crate) seen_in: usize,
+    /// It was seen when nothing was known to compare it with, and how the file begins is still to be read.
+    pub(crate) is_unproven: bool,
     /// Bytes that were decoded and belong to a record that is still to end.
     pub(crate) share: Share,
     /// Reads that failed in a row.
@@ -144,6 +149,7 @@ impl View {
             tail: Default::default(),
             seen: Default::default(),
             seen_in: 0,
+            is_unproven: false,
             share: Share::default(),
             failures: 0,
             fed_at: Duration::ZERO,
@@ -196,19 +202,24 @@ impl View {
         self.place.offset + self.half_line.as_ref().map_or(0, |half| half.len() as u64)
     }
 
-    /// What is known of the file that the next bytes come from, which begins with `head`. Nothing where it is not plain: a
-    /// `.gz`, whose positions are not those of the file, or one on a mount that may show what is old.
-    pub(crate) fn known(&self, is_plain: bool, head: Head) -> Known {
+    /// What is known of `file`, that the next bytes come from and that begins with `head`. Nothing to compare where it is not
+    /// plain: a `.gz`, whose positions are not those of the file, or one on a mount that may show what is old.
+    pub(crate) fn known(&self, is_plain: bool, file: &Arc<File>, head: Head) -> Known {
         let at = self.read_at();
         // What was read and could not be kept is not before the next byte; then the last whole line mostly is.
         let here = |(generation, tail): &(u32, Tail)| (*generation, tail.end) == (self.place.generation, at);
         // A row of another's making may claim more than there can be.
         let can_be = |tail: &Tail| tail.len as usize <= TAIL_BYTES && u64::from(tail.len) <= tail.end;
-        let tail = [self.seen, self.tail].into_iter().find(here).map(|(_, tail)| tail).filter(can_be);
-        match at {
+        let proven = [Some(self.seen).filter(|_| !self.is_unproven), Some(self.tail)];
+        let tail = proven.into_iter().flatten().find(here).map(|(_, tail)| tail).filter(can_be);
+        match (at, tail) {
             _ if !is_plain => Known::Tail(Tail::default()),
-            0 => Known::Head(head),
-            _ => Known::Tail(tail.unwrap_or_default()),
+            (0, _) => Known::Head(head),
+            (_, Some(tail)) if tail.len > 0 => Known::Tail(tail),
+            _ if self.is_unproven && here(&self.seen) && self.seen_in == Arc::as_ptr(file).addr() => {
+                Known::Head(head)
+            }
+            _ => Known::Nothing(usize::try_from(at).map_or(TAIL_BYTES, |at| at.min(TAIL_BYTES))),
         }
     }
 

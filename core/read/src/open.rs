@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ringtail_io::File;
 
 use crate::head::Content;
-use crate::identity::{HEAD_BYTES, Head};
+use crate::identity::HEAD_BYTES;
 
 /// How many log files may be open. Cheap to clone; all clones share the counts.
 ///
@@ -90,17 +90,6 @@ impl OpenFile {
         OpenFile { end: gz.then(end).flatten(), file, gz, _permit: permit }
     }
 
-    /// Whether the file begins with `head`, by its size and what of it is in memory: true where that is not enough to tell.
-    /// Never blocks, where the file is not on a network.
-    pub fn may_begin_with(&self, head: Head) -> bool {
-        let mut bytes = [0; HEAD_BYTES];
-        let count = self.resident_head(&mut bytes);
-        match usize::try_from(head.len) {
-            Ok(len) if count >= len => head.begins(&bytes[..count]),
-            _ => self.stat().is_ok_and(|stat| stat.size >= u64::from(head.len)),
-        }
-    }
-
     /// Reads its beginning, as far as it is in memory; how much that is.
     pub(crate) fn resident_head(&self, bytes: &mut [u8; HEAD_BYTES]) -> usize {
         let mut count = 0;
@@ -144,11 +133,6 @@ impl Deref for OpenFile {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use ringtail_io::Fs;
-    use ringtail_io::sim::World;
-
     use super::*;
 
     #[test]
@@ -169,19 +153,5 @@ mod tests {
         assert_eq!((files.open(), files.wanted(), files.wanted()), (2, 2, 0));
         drop(first);
         assert!(files.permit().is_some());
-    }
-
-    #[test]
-    fn a_file_that_was_written_anew_does_not_begin_with_what_it_had() {
-        let world = World::new(1);
-        world.append("/log", "first\nsecond\n").expect("a new file");
-        let permit = OpenFiles::new(1).permit().expect("the only one");
-        let log = OpenFile::new(world.fs().open(Path::new("/log")).expect("there"), false, permit);
-        let head = Head::new(b"first\n");
-        assert!(log.may_begin_with(head) && log.may_begin_with(Head::default()));
-        world.create("/log", "third\nfourth\n").expect("written anew");
-        assert!(!log.may_begin_with(head));
-        world.create("/log", "fi").expect("written anew");
-        assert!(!log.may_begin_with(head), "it is shorter");
     }
 }

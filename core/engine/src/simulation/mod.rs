@@ -17,6 +17,7 @@ mod ledger;
 mod live;
 mod process;
 mod run;
+mod scenes;
 mod text;
 
 use std::ops::Range;

@@ -26,7 +26,7 @@ use crate::stats::Stats;
 const CHECKPOINT: &str = "/data/checkpoint.redb";
 
 /// No step waits: the world's time is the driver's.
-const NO_WAIT: Duration = Duration::ZERO;
+pub(super) const NO_WAIT: Duration = Duration::ZERO;
 
 /// What a run chooses for its processes.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +42,14 @@ pub(super) struct Size {
 pub(super) struct Process {
     world: World,
     scanning: Scanning,
-    orders: Sender<Order>,
+    pub(super) orders: Sender<Order>,
     shards: Vec<Shard>,
     links: Vec<ShardLink>,
     store: Store,
     rows: Receiver<Write>,
     pending: Changes,
     committed_at: Duration,
-    activity: Arc<Activity>,
+    pub(super) activity: Arc<Activity>,
     pub(super) stats: Arc<Stats>,
     pub(super) budget: Budget,
 }
@@ -236,7 +236,7 @@ impl Process {
         self.commit()
     }
 
-    fn tell_all(&self, message: impl Fn() -> Message) {
+    pub(super) fn tell_all(&self, message: impl Fn() -> Message) {
         self.links.iter().for_each(|link| link.tell(message()));
     }
 }
@@ -258,26 +258,4 @@ fn open(world: &World) -> Result<(Checkpoint, Restored), CheckpointError> {
     let storage =
         world.storage(Path::new(CHECKPOINT)).map_err(|error| CheckpointError::Unusable(error.to_string()))?;
     Checkpoint::open(storage)
-}
-
-/// The shards know of other pipelines before the scanner does: a look that ends between says nothing of what these want. Files that
-/// are there would count as new to them, and be read from their beginning.
-#[test]
-fn a_look_that_ends_after_a_reload_is_not_the_one_that_new_pipelines_wait_for() {
-    let world = World::new(1);
-    world.mkdir_all("/data").expect("an empty world");
-    let size = Size { shards: 1, memory: 32 << 20, open_files: 100, piece: NO_WAIT };
-    let mut process =
-        Process::start(&world, Arc::new(world.fs()), size, Vec::new()).expect("an empty checkpoint");
-    let turn = |process: &mut Process| {
-        process.step_scanner();
-        process.step_shard(0);
-    };
-    let epoch = process.activity.begin();
-    process.tell_all(|| Message::Pipelines(HashMap::default(), epoch));
-    (0..5).for_each(|_| turn(&mut process));
-    assert!(!process.is_idle(), "nothing was seen of what the new pipelines want");
-    process.orders.send(Order::Specs(Vec::new(), epoch)).expect("the scanner is in this process");
-    (0..5).for_each(|_| turn(&mut process));
-    assert!(process.is_idle());
 }
