@@ -76,6 +76,18 @@ pub struct Pipeline {
     pub outputs: Vec<PipelineOutput>,
 }
 
+impl Pipeline {
+    /// Whether another configuration means the same: then the running pipeline need not be disturbed.
+    pub(crate) fn is_same(&self, other: &Pipeline) -> bool {
+        let (a, b) = (self, other);
+        a.outputs.len() == b.outputs.len()
+            && a.outputs.iter().zip(&b.outputs).all(|(a, b)| a.is_same(b))
+            && (&a.name, &a.paths, &a.exclude, a.ignore_older)
+                == (&b.name, &b.paths, &b.exclude, b.ignore_older)
+            && (a.input, a.limits, a.flush_after, a.start) == (b.input, b.limits, b.flush_after, b.start)
+    }
+}
+
 /// One output of a pipeline.
 #[derive(Clone)]
 pub struct PipelineOutput {
@@ -85,6 +97,12 @@ pub struct PipelineOutput {
     pub outlet: Arc<dyn Outlet>,
     /// When a batch is sealed.
     pub batch: BatchLimits,
+}
+
+impl PipelineOutput {
+    fn is_same(&self, other: &PipelineOutput) -> bool {
+        self.name == other.name && self.batch == other.batch && Arc::ptr_eq(&self.outlet, &other.outlet)
+    }
 }
 
 /// When a batch is sealed: at the first limit that it reaches.

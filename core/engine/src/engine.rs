@@ -1,36 +1,38 @@
 //! The engine: wires shards, scanner and checkpointer, and owns their threads.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use ringtail_io::{Backend, Clock, Fs, Io, RealClock, RealFs, RealWatch, Waker, Watch};
-use ringtail_memory::{Budget, CarryPool, SlabPool, Use};
-use ringtail_read::{Claim, FileSpec, OpenFiles, PatternError, Scanner};
+use crossbeam_channel::unbounded;
+use ringtail_io::{Backend, RealClock, RealFs, RealWatch, Watch};
+use ringtail_memory::{Budget, Use};
+use ringtail_read::{FileSpec, OpenFiles, PatternError, Scanner};
 
 use crate::activity::Activity;
 use crate::alarm::Alarm;
-use crate::checkpoint::{self, Changes, CheckpointError, Restored};
-use crate::checkpointer::{CheckpointWriter, Checkpointer};
+use crate::checkpoint::CheckpointError;
+use crate::checkpointer::Checkpointer;
 use crate::config::{EngineConfig, Pipeline};
 use crate::health::{
     CHECKPOINTER_HANGS_AFTER, Health, SCANNER_HANGS_AFTER, SHARD_HANGS_AFTER, Unhealthy, Vital,
 };
 use crate::maps::{HashMap, HashSet};
 use crate::renamed::{KeptNames, Missing};
-use crate::row::{Row, known_files};
-use crate::scanning::{Order, PIECE, Scanning, ShardLink, shard_number};
-use crate::shard::{Message, RowsByLineage, Running, Shard, ShardParts};
+use crate::scanning::{Order, ShardLink};
+use crate::shard::{Message, Running};
 use crate::stats::{EngineStats, LostReason, Stats};
+
+pub(crate) mod restored;
+mod threads;
+
+use restored::open_checkpoint;
+use threads::ScannerThread;
 
 /// How long the last commit of a stop may take beyond the deadline.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
-
-/// How long a stop waits for the scanner's thread, when all else has ended.
-const SCAN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why an engine does not start.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ pub struct Engine {
     backend: Backend,
     links: Vec<ShardLink>,
     shards: Vec<JoinHandle<()>>,
-    scanner: Option<(Sender<Order>, Waker, JoinHandle<()>)>,
+    scanner: Option<ScannerThread>,
     checkpointer: Option<Checkpointer>,
     known_pipelines: HashSet<Arc<str>>,
     kept_names: KeptNames,
@@ -96,9 +98,6 @@ pub struct Engine {
     last_spec: u32,
     health: Health,
 }
-
-/// A shard's ends of its channels, until its thread has them.
-type Ends = (Receiver<Message>, Sender<crate::shard::Answer>, Receiver<crate::shard::Answer>);
 
 impl Engine {
     /// Starts collecting: opens the checkpoint, starts the threads, begins the first scan.
@@ -133,7 +132,7 @@ impl Engine {
         };
         let (wishes, wished) = unbounded();
         let watch: Box<dyn Watch> = Box::new(RealWatch::new().map_err(StartError::Thread)?);
-        engine.start_shards(shards, &restored, &wishes, &watch.waker())?;
+        engine.start_shards(shards, &restored, wishes, watch.waker())?;
         engine.start_scanner(&restored, wished, watch)?;
         engine.apply(pipelines)?;
         Ok(engine)
@@ -152,7 +151,7 @@ impl Engine {
         }
         let mut running = HashMap::default();
         for config in pipelines {
-            let same = self.running.iter().find(|(_, known)| is_same(&known.config, &config));
+            let same = self.running.iter().find(|(_, known)| known.config.is_same(&config));
             let (id, pipeline) = match same {
                 Some((id, known)) => (*id, known.clone()),
                 None => {
@@ -167,12 +166,9 @@ impl Engine {
         for link in &self.links {
             link.tell(Message::Pipelines(self.running.clone(), epoch));
         }
-        if let Some((orders, waker, _)) = &self.scanner {
+        if let Some(scanner) = &self.scanner {
             let specs = self.running.iter().map(|(id, pipeline)| spec(*id, &pipeline.config)).collect();
-            // The thread ends after this engine; an error means that it panicked, which was told.
-            if orders.send(Order::Specs(specs, epoch)).is_ok() {
-                waker.wake();
-            }
+            scanner.tell(Order::Specs(specs, epoch));
         }
         Ok(())
     }
@@ -215,9 +211,9 @@ impl Engine {
             hangs_after: SHARD_HANGS_AFTER,
         };
         let mut vitals: Vec<Vital> = self.shards.iter().enumerate().map(shard).collect();
-        vitals.extend(self.scanner.as_ref().map(|(_, _, thread)| Vital {
+        vitals.extend(self.scanner.as_ref().map(|scanner| Vital {
             thread: "scanner".to_owned(),
-            has_ended: thread.is_finished(),
+            has_ended: scanner.thread.is_finished(),
             turns: self.stats.scanner_turns.get(),
             hangs_after: SCANNER_HANGS_AFTER,
         }));
@@ -244,27 +240,19 @@ impl Engine {
     /// the positions.
     pub fn stop(mut self, deadline: Duration) -> StopReport {
         let until = Instant::now() + deadline;
-        if let Some((orders, waker, thread)) = self.scanner.take() {
-            if orders.send(Order::Stop).is_ok() {
-                waker.wake();
-            }
+        if let Some(scanner) = self.scanner.take() {
+            scanner.tell(Order::Stop);
             let epoch = self.activity.begin();
             self.links.iter().for_each(|link| link.tell(Message::Drain(epoch)));
             let all_answered = self.activity.wait(until.saturating_duration_since(Instant::now()));
             self.end_shards();
-            // A scan that hangs in the kernel must not hold the stop up: its thread is left to the process's end.
-            join_within(thread, SCAN_GRACE);
+            scanner.join();
             let left = until.saturating_duration_since(Instant::now()) + LAST_COMMIT;
             let positions_kept =
                 self.checkpointer.as_ref().is_none_or(|checkpointer| checkpointer.flush(left));
             return StopReport { all_answered, positions_kept, stats: self.stats() };
         }
         StopReport { all_answered: true, positions_kept: true, stats: self.stats() }
-    }
-
-    fn end_shards(&mut self) {
-        self.links.iter().for_each(|link| link.tell(Message::Stop));
-        self.shards.drain(..).for_each(join);
     }
 
     fn pipeline(&self, config: Pipeline) -> Running {
@@ -277,156 +265,16 @@ impl Engine {
             config,
         }
     }
-
-    fn start_shards(
-        &mut self,
-        count: usize,
-        restored: &Restored,
-        wishes: &Sender<crate::shard::Wish>,
-        scanner: &Waker,
-    ) -> Result<(), StartError> {
-        let slabs = SlabPool::new(&self.budget);
-        let carries = CarryPool::new(&self.budget);
-        for (number, restored_rows) in split_rows(restored, count).into_iter().enumerate() {
-            let (sender, messages) = unbounded();
-            let (answer, answers) = unbounded();
-            let (ready, started) = bounded(1);
-            let ends: Ends = (messages, answer, answers);
-            let choice = self.config.io;
-            let parts = {
-                let (slabs, carries, open_files) = (slabs.clone(), carries.clone(), self.open_files.clone());
-                let scanner = scanner.clone();
-                let (stats, activity, wishes) = (self.stats.clone(), self.activity.clone(), wishes.clone());
-                let checkpoint =
-                    self.checkpointer.as_ref().map_or_else(CheckpointWriter::none, Checkpointer::writer);
-                let (hold_deleted, mode, was_reset) =
-                    (self.config.hold_deleted, self.config.mode, restored.was_reset);
-                move |io: Box<dyn Io>| ShardParts {
-                    number,
-                    io,
-                    clock: Arc::new(RealClock::new()),
-                    slabs,
-                    carries,
-                    open_files,
-                    hold_deleted,
-                    mode,
-                    stats,
-                    messages: ends.0,
-                    answers: (ends.1, ends.2),
-                    wishes,
-                    scanner,
-                    checkpoint,
-                    restored: restored_rows,
-                    was_reset,
-                    activity,
-                }
-            };
-            let thread = spawn(format!("rt-shard-{number}"), &self.alarm, move || {
-                // The ring belongs to the thread that made it.
-                let io = match ringtail_io::open(choice) {
-                    Ok(io) => io,
-                    Err(error) => return drop(ready.send(Err(StartError::Io(error.to_string())))),
-                };
-                let _ = ready.send(Ok((io.backend().clone(), io.waker())));
-                Shard::new(parts(io)).run();
-            })?;
-            self.shards.push(thread);
-            let (backend, waker) = started.recv().map_err(|_| ended_early())??;
-            self.backend = backend;
-            self.links.push(ShardLink { sender, waker });
-        }
-        Ok(())
-    }
-
-    fn start_scanner(
-        &mut self,
-        restored: &Restored,
-        wishes: Receiver<crate::shard::Wish>,
-        watch: Box<dyn Watch>,
-    ) -> Result<(), StartError> {
-        let fs: Arc<dyn Fs> = Arc::new(RealFs);
-        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let waker = watch.waker();
-        let open_files = self.open_files.clone();
-        let mut scanner = Scanner::new(fs, clock.clone(), open_files, &[]).map_err(StartError::Pattern)?;
-        restore_scanner(&mut scanner, restored);
-        let (orders, ordered) = unbounded();
-        let scanning = Scanning::new(
-            scanner,
-            watch,
-            clock,
-            (ordered, wishes),
-            self.links.clone(),
-            self.stats.clone(),
-            PIECE,
-        );
-        let thread = spawn("rt-scanner".to_owned(), &self.alarm, move || scanning.run())?;
-        self.scanner = Some((orders, waker, thread));
-        Ok(())
-    }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         // Without `stop`: as after a kill, but for the threads.
-        if let Some((orders, waker, _)) = self.scanner.take()
-            && orders.send(Order::Stop).is_ok()
-        {
-            waker.wake();
+        if let Some(scanner) = self.scanner.take() {
+            scanner.tell(Order::Stop);
         }
         self.end_shards();
     }
-}
-
-/// Tells the scanner what the checkpoint knows of every lineage.
-pub(crate) fn restore_scanner(scanner: &mut Scanner, restored: &Restored) {
-    let mut lineages: HashMap<&Arc<Path>, Vec<&Row>> = HashMap::default();
-    for (key, row) in &restored.rows {
-        lineages.entry(&key.lineage).or_default().push(row);
-    }
-    for (lineage, rows) in lineages {
-        let claims = rows.iter().filter_map(|row| claim(row)).collect();
-        scanner.restore(lineage, &known_files(rows), claims);
-    }
-}
-
-/// How far a row's cursor had come in the file that its tail lies in.
-fn claim(row: &Row) -> Option<Claim> {
-    let (generation, tail) = row.tail;
-    let in_file = row.standing.streams.iter().filter(|position| position.generation == generation);
-    let consumed = in_file.map(|position| position.offset).max()?;
-    Some(Claim { generation, consumed: consumed.max(tail.end), tail })
-}
-
-/// The rows of each shard's lineages.
-pub(crate) fn split_rows(restored: &Restored, shards: usize) -> Vec<RowsByLineage> {
-    let mut split: Vec<RowsByLineage> = (0..shards).map(|_| HashMap::default()).collect();
-    for (key, row) in &restored.rows {
-        let shard = &mut split[shard_number(&key.lineage, shards)];
-        shard.entry(key.lineage.clone()).or_default().push((key.clone(), row.clone()));
-    }
-    split
-}
-
-fn open_checkpoint(
-    config: &EngineConfig,
-    pipelines: &[Pipeline],
-) -> Result<(Option<Checkpointer>, Restored), StartError> {
-    let Some(data_dir) = &config.data_dir else { return Ok((None, Restored::default())) };
-    let path = data_dir.join(checkpoint::FILE_NAME);
-    let failed = |error| StartError::Checkpoint(path.clone(), error);
-    let (open, mut restored) = checkpoint::open_or_reset(data_dir).map_err(failed)?;
-    if restored.was_reset {
-        // Before anything else: should this start be killed, the next one must not take the empty checkpoint for a
-        // first start, where `start: end` would skip what was not delivered.
-        restored.pipelines = pipelines.iter().map(|pipeline| pipeline.name.as_str().into()).collect();
-        let started = Changes { pipelines: restored.pipelines.clone(), ..Changes::default() };
-        open.commit(&started).map_err(failed)?;
-    }
-    let again = path.clone();
-    let reopen = Box::new(move || checkpoint::open_file(&again).map(|(checkpoint, _)| checkpoint));
-    let checkpointer = Checkpointer::start(open, reopen).map_err(StartError::Thread)?;
-    Ok((Some(checkpointer), restored))
 }
 
 fn check_patterns(pipelines: &[Pipeline]) -> Result<(), StartError> {
@@ -442,56 +290,11 @@ pub(crate) fn spec(id: u32, config: &Pipeline) -> FileSpec {
     FileSpec { id, pipeline: id, paths, exclude, ignore_older: *ignore_older }
 }
 
-/// Whether two configurations mean the same: then the running pipeline need not be disturbed.
-fn is_same(a: &Pipeline, b: &Pipeline) -> bool {
-    let outputs = a.outputs.len() == b.outputs.len()
-        && a.outputs
-            .iter()
-            .zip(&b.outputs)
-            .all(|(a, b)| a.name == b.name && a.batch == b.batch && Arc::ptr_eq(&a.outlet, &b.outlet));
-    outputs
-        && (&a.name, &a.paths, &a.exclude, a.ignore_older) == (&b.name, &b.paths, &b.exclude, b.ignore_older)
-        && (a.input, a.limits, a.flush_after, a.start) == (b.input, b.limits, b.flush_after, b.start)
-}
-
-fn spawn(
-    name: String,
-    alarm: &Alarm,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    let guard = alarm.guard(&name);
-    let body = move || {
-        let _guard = guard;
-        body();
-    };
-    std::thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)
-}
-
-fn ended_early() -> StartError {
-    StartError::Thread(std::io::Error::other("a shard ended while it started"))
-}
-
-/// Waits for a thread that may hang in the kernel, and leaves it when it does.
-fn join_within(thread: JoinHandle<()>, grace: Duration) {
-    let until = Instant::now() + grace;
-    while !thread.is_finished() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    if thread.is_finished() {
-        join(thread);
-    }
-}
-
-fn join(thread: JoinHandle<()>) {
-    // A panic was told by the panic hook; the stop goes on.
-    let _ = thread.join();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config(data_dir: &Path, shards: usize) -> EngineConfig {
+    fn config(data_dir: &std::path::Path, shards: usize) -> EngineConfig {
         EngineConfig {
             data_dir: Some(data_dir.to_owned()),
             memory: 16 << 20,
@@ -522,9 +325,7 @@ mod tests {
         soon(&engine, "shard 1 has ended");
         drop(engine);
         let engine = Engine::start(config(folder.path(), 1), Vec::new()).expect("started");
-        let (orders, waker, _) = engine.scanner.as_ref().expect("runs");
-        orders.send(Order::Stop).expect("runs");
-        waker.wake();
+        engine.scanner.as_ref().expect("runs").tell(Order::Stop);
         soon(&engine, "scanner has ended");
     }
 
