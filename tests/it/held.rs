@@ -3,12 +3,14 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
-use ringtail_agent::demo::Sink;
 use ringtail_agent::demo::http::Answer;
 use ringtail_agent::demo::sink::Reply;
+use ringtail_agent::demo::{Sink, kubelet};
 
-use crate::support::descriptors::deleted_below;
+use crate::support::descriptors::{deleted_below, open_below};
 use crate::support::log::Log;
 use crate::support::metrics::{free_addr, metric};
 use crate::support::program::Io;
@@ -18,6 +20,7 @@ use crate::support::until;
 crate::support::on_both_backends! {
     deleted_logs_that_were_read_are_closed;
     deleted_logs_of_a_dead_backend_are_given_up_and_counted;
+    compressed_logs_that_are_removed_while_the_backend_is_away_arrive;
 }
 
 fn held(scene: &Scene, agent: &Running) -> Vec<String> {
@@ -112,4 +115,48 @@ fn deleted_logs_of_a_dead_backend_are_given_up_and_counted(io: Io) {
     // A message is 300 bytes in a log, more or less.
     let about: f64 = format!("{}", verdict.lost * (bytes / verdict.written)).parse().expect("a number");
     assert!((0.8..1.25).contains(&(lost / about)), "about {about} bytes are lost, {lost} are counted");
+}
+
+/// The backend is away while a log is rotated, compressed and removed again and again; new files get the inode numbers of removed ones.
+/// The originals of the compressed files are open, so that all arrives when the backend is back.
+fn compressed_logs_that_are_removed_while_the_backend_is_away_arrive(io: Io) {
+    const ROTATIONS: u32 = 24;
+    const KEPT: u32 = 2;
+    let (scene, admin, away) = (Scene::new(io), free_addr(), Arc::new(AtomicBool::new(true)));
+    let policy = Arc::clone(&away);
+    let sink = Sink::start(move || match policy.load(Relaxed) {
+        true => Reply::refused(Answer::Reset),
+        false => Reply::OK,
+    });
+    let sink = sink.expect("a sink");
+    let mut log = Log::create(scene.logs().join("0.log"));
+    let config = scene.config().admin(admin).top("memory: 16MiB").path(log.path());
+    let config = config.from("max_line: 64KiB").from("max_record: 256KiB").http(
+        "main",
+        &sink.url(),
+        "compression: none,",
+    );
+    let agent = scene.start(&config);
+    let path = log.path().display().to_string();
+    let has_open = || open_below(&scene.logs(), agent.0.id()).contains(&path);
+    for rotation in 0..ROTATIONS {
+        until("the log is open", PATIENCE, has_open);
+        log.print(4000);
+        if let Some(oldest) = rotation.checked_sub(KEPT) {
+            let oldest = kubelet::with_suffix(log.path(), &format!("20260102-{oldest:06}.gz"));
+            fs::remove_file(oldest).expect("unlinked");
+        }
+        // The new log gets the number before anybody sees that the other one is gone.
+        let rotated = log.rotate(&format!("20260102-{rotation:06}"));
+        kubelet::compress(&rotated).expect("compressed");
+        // So that the compressed file is known before it goes; where it is not, nothing is asked of the agent that it could not do.
+        thread::sleep(Duration::from_millis(60));
+    }
+    log.print(100);
+    assert!(held(&scene, &agent).len() > 3, "more is behind than memory holds");
+    away.store(false, Relaxed);
+    require_exact(&sink, &log.written());
+    assert_eq!(metric(admin, "ringtail_lost_bytes_total", "").unwrap_or(0.0), 0.0);
+    until("the deleted logs are closed", PATIENCE, || held(&scene, &agent).is_empty());
+    agent.stop();
 }

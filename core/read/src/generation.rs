@@ -147,6 +147,25 @@ impl Generation {
         self.open.is_none() && !self.gz && offset >= self.size
     }
 
+    /// Whether the open file has no name any more; how large it is then, no listing will tell, so that it is noted. Never blocks.
+    pub(crate) fn measure_unlinked(&mut self) -> bool {
+        let Some(file) = self.file_to_ask() else { return false };
+        let Some(stat) = file.stat().ok().filter(|stat| stat.links == 0) else { return false };
+        if !file.gz {
+            self.size = self.size.max(stat.size);
+        }
+        true
+    }
+
+    /// What the end of an open `.gz` says of the rest behind `consumed` bytes, where nobody saw its contents uncompressed and
+    /// `compressed` bytes of it could be used.
+    pub(crate) fn measure_gz(&mut self, consumed: u64, compressed: u64) {
+        let end = self.open.as_ref().and_then(|open| open.file.end);
+        if let Some(end) = end.filter(|end| self.size == end.size) {
+            self.size = consumed.saturating_add(end.rest(consumed, compressed));
+        }
+    }
+
     pub(crate) fn lose(&mut self, reason: LostReason, consumed: u64) -> Option<Change> {
         self.open = None;
         self.fate = Fate::Gone;
@@ -166,7 +185,10 @@ pub(crate) fn vanish(
         return None;
     }
     let id = (known.identity.dev, known.identity.ino);
-    if listing.has(id, |_| true) {
+    // What is open may be another file than the name led to last, as the original of a `.gz` is: whatever got the inode number
+    // of the `.gz`, the original can be read.
+    let is_held = known.measure_unlinked();
+    if !is_held && listing.has(id, |_| true) {
         // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
         let is_elsewhere = known.open.is_none() && !listing.has(id, |path| *path == known.path);
         let reason = if is_elsewhere { LostReason::Deleted } else { LostReason::Truncated };
@@ -199,6 +221,7 @@ pub(crate) fn see(
     {
         // The old file is still worth reading, unless it holds something else now or has nothing more.
         let reused = listing.has((dev, ino), |_| true);
+        known.measure_unlinked();
         if reused || consumed(generation) >= known.size {
             known.open = None;
         }

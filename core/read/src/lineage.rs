@@ -355,7 +355,10 @@ impl Lineage {
         for known in &mut self.generations {
             let Fate::Deleted { since } = known.fate else { continue };
             if now.saturating_sub(since) > max_age || known.size > *spare {
-                changes.extend(known.lose(LostReason::Deleted, consumed(known.number)));
+                let consumed = consumed(known.number);
+                known.measure_unlinked();
+                known.measure_gz(consumed, 0);
+                changes.extend(known.lose(LostReason::Deleted, consumed));
             } else {
                 *spare -= known.size;
             }
@@ -369,10 +372,7 @@ impl Lineage {
     pub fn give_up(&mut self, generation: u32, consumed: u64, compressed: u64) -> Option<Change> {
         let known =
             self.generations.iter_mut().find(|known| known.number == generation && known.is_readable())?;
-        let end = known.open.as_ref().and_then(|handle| handle.file.end);
-        if let Some(end) = end.filter(|end| known.size == end.size) {
-            known.size = consumed.saturating_add(end.rest(consumed, compressed));
-        }
+        known.measure_gz(consumed, compressed);
         let (reason, path) = (LostReason::Truncated, known.path.clone());
         let lost = known.lose(reason, consumed);
         known.fate = Fate::Spoiled;

@@ -89,6 +89,21 @@ fn deleted_files_are_held_within_age_and_bytes_and_then_counted() {
     }
 }
 
+/// Of one that was never seen but compressed, its end tells how much it holds.
+#[test]
+fn a_compressed_file_that_is_held_no_longer_counts_by_its_contents() {
+    let (writer, ..) = rotated();
+    let (mut lineage, mut listing) = lineage(&writer);
+    listing.files.remove(0);
+    lineage.apply(&listing, Duration::ZERO, |_| 7);
+    assert!(lineage.holds_deleted());
+    let changes = lineage.enforce(Duration::MAX, &mut 0, Duration::ZERO, |_| 7);
+    let len = writer.written.lines().take(100).map(|line| line.len() as u64 + 1).sum::<u64>();
+    let lost =
+        |change: &Change| matches!(change, Change::Lost { generation: 0, bytes, .. } if *bytes == len - 7);
+    assert!(changes.iter().any(lost), "{changes:?}");
+}
+
 /// A rotated file is deleted while nobody has it open, and the next log gets its inode number.
 #[test]
 fn a_deleted_file_whose_inode_number_is_used_again_counts_as_deleted() {

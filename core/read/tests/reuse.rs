@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ringtail_io::Clock;
 use ringtail_io::sim::{Faults, World};
-use ringtail_read::{FileRecord, FileSpec, Listing, OpenFiles, Scanner, Sighting};
+use ringtail_read::{
+    Change, Content, FileRecord, FileSpec, Lineage, Listing, LostReason, Next, OpenFiles, Scanner, Sighting,
+};
 
 const LOG: &str = "/var/log/apps/app.log";
 
@@ -128,4 +130,44 @@ fn a_log_with_the_inode_of_an_empty_one_that_had_a_successor_is_new() {
     let mut scanner = scanner(&world);
     scanner.restore(&Arc::from(Path::new(LOG)), &known, Vec::new());
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(2, "app.log")]));
+}
+
+/// A reader that is behind holds the original of a `.gz` open, which is removed; the next log gets the inode number of the `.gz`. The
+/// original can be read to its end, which no listing had: it grew before it was rotated. Where it is given up, all of the rest counts.
+#[test]
+fn the_original_of_a_removed_gz_is_read_on_whatever_gets_the_inode_of_the_gz() {
+    let world = world();
+    world.append(LOG, "first\n").expect("append");
+    let mut scanner = scanner(&world);
+    let listings = look(&world, &mut scanner);
+    let mut lineage = Lineage::new(listings[0].lineage.clone());
+    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    drop(listings);
+    world.append(LOG, "second\n").expect("append");
+    rotate_and_compress(&world);
+    world.append(LOG, "third\n").expect("append");
+    let listings = look(&world, &mut scanner);
+    assert_eq!(files(&listings), named(&[(0, "app.log.1.gz"), (1, "app.log")]));
+    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    let inode = listings[0].files[0].stat.ino;
+    drop(listings);
+    world.unlink(format!("{LOG}.1.gz")).expect("unlink");
+    world.rename(LOG, format!("{LOG}.1")).expect("rename");
+    world.append(LOG, "fourth\n").expect("append");
+    let listings = look(&world, &mut scanner);
+    assert_eq!(files(&listings), named(&[(1, "app.log.1"), (2, "app.log")]));
+    assert_eq!(listings[0].files[1].stat.ino, inode);
+    let changes = lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    let tells_end = |change: &Change| matches!(change, Change::Lost { .. } | Change::Emptied { .. });
+    assert!(!changes.iter().any(tells_end), "{changes:?}");
+    let Next::Read { generation: 0, file, .. } = lineage.next(0, 0, Duration::ZERO) else {
+        panic!("it is open");
+    };
+    assert_eq!(Content::new(file.file.clone(), file.gz).read(0, 100).expect("readable"), b"first\nsecond\n");
+    let lost = lineage.enforce(Duration::MAX, &mut 0, Duration::ZERO, |_| 6);
+    let reason = LostReason::Deleted;
+    assert!(
+        matches!(lost[..], [Change::Lost { generation: 0, reason: it, bytes: 7, .. }] if it == reason),
+        "{lost:?}"
+    );
 }
