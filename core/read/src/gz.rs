@@ -46,7 +46,9 @@ pub struct Inflate {
 }
 
 enum State {
-    /// Before a member, or at the end.
+    /// Before the first member.
+    Start,
+    /// Behind a member: at the end, or before the next one.
     Between,
     Member(Box<Decompress>),
     /// Behind the last member.
@@ -58,7 +60,7 @@ impl Inflate {
     /// Begins a file, whose contents come out from the inflated position `from` on. What lies before it still has to be
     /// inflated.
     pub fn new(from: u64) -> Self {
-        Inflate { state: State::Between, position: 0, from }
+        Inflate { state: State::Start, position: 0, from }
     }
 
     /// The inflated position of the next byte that comes out, or that would, were it not skipped.
@@ -68,7 +70,7 @@ impl Inflate {
 
     /// Whether the input may end here: no member is unfinished.
     pub fn is_complete(&self) -> bool {
-        matches!(self.state, State::Between | State::Ignored) && self.position > 0
+        matches!(self.state, State::Between | State::Ignored)
     }
 
     /// Inflates from `input` into `out`, until one of them is used up. `produced` 0 with all input consumed asks for more;
@@ -95,13 +97,13 @@ impl Inflate {
         match &mut self.state {
             State::Damaged(error) => Err(*error),
             State::Ignored => Ok((input.len(), 0)),
-            State::Between => {
-                match input.first() {
-                    None => return Ok((0, 0)),
-                    Some(&MAGIC) => self.state = State::Member(Box::new(Decompress::new_gzip(WINDOW_BITS))),
-                    Some(_) if self.position > 0 => self.state = State::Ignored,
-                    Some(_) => return Err(self.damage()),
-                }
+            State::Start | State::Between => {
+                self.state = match (input.first(), &self.state) {
+                    (None, _) => return Ok((0, 0)),
+                    (Some(&MAGIC), _) => State::Member(Box::new(Decompress::new_gzip(WINDOW_BITS))),
+                    (Some(_), State::Between) => State::Ignored,
+                    (Some(_), _) => return Err(self.damage()),
+                };
                 self.step(input, out)
             }
             State::Member(member) => {
@@ -155,6 +157,16 @@ mod tests {
         assert!(done.produced > 0 && !inflate.is_complete());
         let rest = inflate.inflate(&file[file.len() - 9..], &mut out).expect("the rest");
         assert_eq!(done.produced + rest.produced, contents.len());
+        assert!(inflate.is_complete());
+    }
+
+    #[test]
+    fn empty_contents_are_complete_and_an_empty_file_is_not() {
+        let mut inflate = Inflate::new(0);
+        let mut out = [0; 64];
+        assert!(!inflate.is_complete());
+        let file = [member(b""), b"what follows".to_vec()].concat();
+        assert_eq!(inflate.inflate(&file, &mut out), Ok(Inflated { consumed: file.len(), produced: 0 }));
         assert!(inflate.is_complete());
     }
 

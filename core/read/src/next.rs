@@ -65,16 +65,16 @@ pub struct Turn(pub(crate) u64);
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the variants tell their fields")]
 pub enum Next {
-    /// Read from `offset`; when there is nothing, say so with [`Lineage::at_end`]. `size_hint`: bytes that were seen from
+    /// Read from `offset`; when there is nothing, say so with [`crate::Lineage::at_end`]. `size_hint`: bytes that were seen from
     /// there on, at least (of a compressed file, nothing is known: 0). In a compressed file `offset` is a
     /// position in the inflated bytes. `head`: how the generation begins.
     Read { generation: u32, file: Arc<OpenFile>, offset: u64, size_hint: u64, head: Head, turn: Turn },
     /// There may be something to read, in a file that is not open: ask the scanner ([`crate::Scanner::reopen`]), then
-    /// [`Lineage::opened`].
+    /// [`crate::Lineage::opened`].
     Reopen { generation: u32, path: Arc<Path> },
     /// Go on at this place.
     Advance { generation: u32, offset: u64 },
-    /// Nothing to do before a listing, an event ([`Lineage::wake`]), or that moment.
+    /// Nothing to do before a listing, an event ([`crate::Lineage::wake`]), or that moment.
     Wait { until: Option<Duration> },
     /// All there was is read and the files are gone: the lineage may be dropped once everything is acknowledged.
     Finished,
