@@ -342,8 +342,8 @@ impl Lineage {
         self.generations.iter().any(|known| matches!(known.fate, Fate::Deleted { .. }))
     }
 
-    /// Gives up deleted files that are held longer than `max_age` or, oldest first, beyond `spare` bytes, which it
-    /// lowers by what it goes on holding: `hold_deleted`, over many lineages.
+    /// Gives up deleted files that are held longer than `max_age`, or for which `spare` bytes do not suffice, from which the oldest
+    /// take first; what they take is gone from it: `hold_deleted`, over many lineages.
     pub fn enforce(
         &mut self,
         max_age: Duration,
