@@ -282,14 +282,21 @@ impl Shard {
         let known = flight.known.again();
         let address = Arc::as_ptr(&read.file).addr();
         let Some(view) = self.view_mut(id, view_id) else { return };
+        let short = view.short.take().filter(|(file, _)| *file == address);
         if n < known && view.seen_in != address {
-            // A copy of what was read, made before the last of it was written: it has nothing more.
+            // A copy of what was read, made before the last of it was written, or an emptied file: how it begins tells.
+            view.short = Some((address, flight.turn));
             self.buffers.recycle(read.buf, flight.size);
-            return self.found_end(id, view_id, flight.turn);
+            return self.ready.push_back((id, view_id));
         }
         if !flight.known.is_in(&read.buf[read.at..read.at + n]) {
             self.buffers.recycle(read.buf, flight.size);
             return self.replaced(id, view_id, &read.file);
+        }
+        if let Some((_, turn)) = short {
+            // The copy has nothing more.
+            self.buffers.recycle(read.buf, flight.size);
+            return self.found_end(id, view_id, turn);
         }
         if self.proves(id, view_id, flight, &read) {
             self.buffers.recycle(read.buf, flight.size);

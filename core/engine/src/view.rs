@@ -7,7 +7,7 @@ use memchr::memchr;
 use ringtail_io::File;
 use ringtail_memory::{Carry, CarryPool, Exhausted};
 use ringtail_parse::{Decoder, Format, Input, Limits, Table};
-use ringtail_read::{Head, TAIL_BYTES, Tail};
+use ringtail_read::{Head, TAIL_BYTES, Tail, Turn};
 use ringtail_record::{Position, Stream};
 
 use crate::buffers::{Chunk, ReadSize};
@@ -115,6 +115,9 @@ pub(crate) struct View {
     pub(crate) seen_in: usize,
     /// It was seen when nothing was known to compare it with, and how the file begins is still to be read.
     pub(crate) is_unproven: bool,
+    /// The address of an open file that was found shorter than what was read of it, and the turn in which it was; how the file begins is
+    /// still to be read.
+    pub(crate) short: Option<(usize, Turn)>,
     /// Bytes that were decoded and belong to a record that is still to end.
     pub(crate) share: Share,
     /// Reads that failed in a row.
@@ -150,6 +153,7 @@ impl View {
             seen: Default::default(),
             seen_in: 0,
             is_unproven: false,
+            short: None,
             share: Share::default(),
             failures: 0,
             fed_at: Duration::ZERO,
@@ -206,6 +210,7 @@ impl View {
     /// plain: a `.gz`, whose positions are not those of the file, or one on a mount that may show what is old.
     pub(crate) fn known(&self, is_plain: bool, file: &Arc<File>, head: Head) -> Known {
         let at = self.read_at();
+        let address = Arc::as_ptr(file).addr();
         // What was read and could not be kept is not before the next byte; then the last whole line mostly is.
         let here = |(generation, tail): &(u32, Tail)| (*generation, tail.end) == (self.place.generation, at);
         // A row of another's making may claim more than there can be.
@@ -215,10 +220,9 @@ impl View {
         match (at, tail) {
             _ if !is_plain => Known::Tail(Tail::default()),
             (0, _) => Known::Head(head),
+            _ if self.short.is_some_and(|(short, _)| short == address) => Known::Head(head),
             (_, Some(tail)) if tail.len > 0 => Known::Tail(tail),
-            _ if self.is_unproven && here(&self.seen) && self.seen_in == Arc::as_ptr(file).addr() => {
-                Known::Head(head)
-            }
+            _ if self.is_unproven && here(&self.seen) && self.seen_in == address => Known::Head(head),
             _ => Known::Nothing(usize::try_from(at).map_or(TAIL_BYTES, |at| at.min(TAIL_BYTES))),
         }
     }
@@ -250,6 +254,7 @@ impl View {
         self.share = Share::default();
         self.half_line = None;
         self.gz = None;
+        self.short = None;
     }
 
     /// Drops the rest of the line in whose middle the view began. False when its end is still to come.

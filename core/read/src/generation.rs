@@ -186,9 +186,11 @@ pub(crate) fn vanish(
     }
     let id = (known.identity.dev, known.identity.ino);
     // What is open may be another file than the name led to last, as the original of a `.gz` is: whatever got the inode number
-    // of the `.gz`, the original can be read.
-    let is_held = known.measure_unlinked();
-    if !is_held && listing.has(id, |_| true) {
+    // of the `.gz`, the original can be read. An open file that is listed for another generation was emptied.
+    let is_other = known.open.as_ref().is_some_and(|open| (open.dev, open.ino) != id);
+    let is_reused = listing.has(id, |_| true);
+    let is_held = (is_other || !is_reused) && known.measure_unlinked();
+    if !is_held && is_reused {
         // A file that nobody holds open and that lies elsewhere may have got the inode number after this one was deleted.
         let is_elsewhere = known.open.is_none() && !listing.has(id, |path| *path == known.path);
         let reason = if is_elsewhere { LostReason::Deleted } else { LostReason::Truncated };

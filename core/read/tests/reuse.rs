@@ -171,3 +171,32 @@ fn the_original_of_a_removed_gz_is_read_on_whatever_gets_the_inode_of_the_gz() {
         "{lost:?}"
     );
 }
+
+/// A log is emptied and written anew; before the listing that tells so is applied, it is removed. What is open has no name then, but it is
+/// not the original of anything: what it held is lost, and what it holds now is no part of that.
+#[test]
+fn a_log_that_was_emptied_and_removed_amid_a_look_loses_what_it_held_and_no_more() {
+    let world = world();
+    world.append(LOG, "first\nsecond\n").expect("append");
+    let mut scanner = scanner(&world);
+    let listings = look(&world, &mut scanner);
+    let mut lineage = Lineage::new(listings[0].lineage.clone());
+    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    drop(listings);
+    world.truncate(LOG, 0).expect("there");
+    world.append(LOG, "another line that is longer\n").expect("append");
+    let listings = look(&world, &mut scanner);
+    assert_eq!(files(&listings), named(&[(1, "app.log")]));
+    world.unlink(LOG).expect("unlink");
+    let consumed = |generation| if generation == 0 { 6 } else { 0 };
+    let mut changes = lineage.apply(&listings[0], Duration::ZERO, consumed);
+    changes.extend(lineage.enforce(Duration::MAX, &mut 0, Duration::ZERO, consumed));
+    let lost: Vec<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Lost { generation, bytes, reason, .. } => Some((*generation, *bytes, *reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lost, [(0, 7, LostReason::Truncated)], "{changes:?}");
+}

@@ -92,6 +92,54 @@ fn a_reader_that_was_sent_back_does_not_go_on_in_the_middle_of_a_line() {
     }
 }
 
+/// An output gives back what it had; the file that is to be read again was rotated and is emptied just then, and nothing can be looked
+/// at. Where a reader finds a file shorter than what was read of it, that may be a copy that has nothing more, or an emptied file, whose
+/// rest is lost and counts.
+#[test]
+fn what_was_not_delivered_of_a_rotated_file_counts_where_it_is_emptied() {
+    for seed in 0..20 {
+        for left in ["", "something shorter\n"] {
+            let world = World::new(seed);
+            world.mkdir_all("/logs").expect("an empty world");
+            let lines: Vec<String> = (0..200).map(|number| format!("{number} of the first file")).collect();
+            let len = lines.iter().map(|line| line.len() + 1).sum::<usize>();
+            world.append("/logs/app.log", lines.join("\n") + "\n").expect("a new file");
+            let backend = Arc::new(Backend::new("out".to_owned(), 1, 1 << 20, true));
+            let mut process = start(&world, vec![pipeline(&backend)]);
+            let go_on = |process: &mut Process, turns: usize| {
+                for _ in 0..turns {
+                    world.advance(Duration::from_millis(200));
+                    turn(process);
+                }
+            };
+            go_on(&mut process, 20);
+            let got = backend.deliver(0).expect("the first lines");
+            let delivered: usize = got.iter().map(|message| message.body.len() + 1).sum();
+            backend.answer(0, Outcome::Delivered);
+            go_on(&mut process, 1);
+            world.rename("/logs/app.log", "/logs/app.log.1").expect("there");
+            world.append("/logs/app.log", "of the next file\n").expect("a new file");
+            go_on(&mut process, 20);
+            backend.give_back(0, 0, |_| 0);
+            go_on(&mut process, 1);
+            world.truncate("/logs/app.log.1", 0).expect("there");
+            world.append("/logs/app.log.1", left).expect("there");
+            world.set_faults(Faults {
+                stat_error: 1.0,
+                read_dir_error: 1.0,
+                open_error: 1.0,
+                ..Faults::none()
+            });
+            go_on(&mut process, 20);
+            world.set_faults(Faults::none());
+            world.heal();
+            go_on(&mut process, 40);
+            let lost: u64 = process.stats.lost.iter().map(|count| count.get()).sum();
+            assert_eq!(lost, (len - delivered) as u64, "seed {seed}, {left:?}");
+        }
+    }
+}
+
 fn pipeline(backend: &Arc<Backend>) -> Pipeline {
     let batch = BatchLimits { max_bytes: 500, max_records: 100, max_delay: Duration::from_millis(50) };
     Pipeline {
