@@ -157,6 +157,12 @@ impl Generation {
         true
     }
 
+    /// How large it is as far as can be told without blocking, its open file by now: no listing tells of a deleted one.
+    pub(crate) fn held(&self) -> u64 {
+        let size = self.file_to_ask().and_then(|file| file.stat().ok()).map_or(0, |stat| stat.size);
+        self.size.max(size)
+    }
+
     /// What the end of an open `.gz` says of the rest behind `consumed` bytes, where nobody saw its contents uncompressed and
     /// `compressed` bytes of it could be used.
     pub(crate) fn measure_gz(&mut self, consumed: u64, compressed: u64) {

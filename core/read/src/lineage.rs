@@ -354,13 +354,14 @@ impl Lineage {
         let mut changes = Vec::new();
         for known in &mut self.generations {
             let Fate::Deleted { since } = known.fate else { continue };
-            if now.saturating_sub(since) > max_age || known.size > *spare {
+            let held = known.held();
+            if now.saturating_sub(since) > max_age || held > *spare {
                 let consumed = consumed(known.number);
                 known.measure_unlinked();
                 known.measure_gz(consumed, 0);
                 changes.extend(known.lose(LostReason::Deleted, consumed));
             } else {
-                *spare -= known.size;
+                *spare -= held;
             }
         }
         changes

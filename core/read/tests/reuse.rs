@@ -200,3 +200,27 @@ fn a_log_that_was_emptied_and_removed_amid_a_look_loses_what_it_held_and_no_more
         .collect();
     assert_eq!(lost, [(0, 7, LostReason::Truncated)], "{changes:?}");
 }
+
+/// What has the file open goes on writing to it after it was deleted and its log was made anew: no listing tells, and the bound on what
+/// is held is kept all the same.
+#[test]
+fn a_deleted_file_that_goes_on_growing_is_held_by_its_size() {
+    let world = world();
+    world.append(LOG, "first\n").expect("append");
+    let mut scanner = scanner(&world);
+    let listings = look(&world, &mut scanner);
+    let mut lineage = Lineage::new(listings[0].lineage.clone());
+    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    drop(listings);
+    let writer = world.writer(LOG).expect("there");
+    world.unlink(LOG).expect("unlink");
+    world.append(LOG, "the next log\n").expect("append");
+    let listings = look(&world, &mut scanner);
+    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
+    let mut spare = 1000;
+    assert!(lineage.enforce(Duration::MAX, &mut spare, Duration::ZERO, |_| 0).is_empty());
+    assert_eq!(spare, 994);
+    writer.append("x".repeat(2000)).expect("open");
+    let lost = lineage.enforce(Duration::MAX, &mut 1000, Duration::ZERO, |_| 0);
+    assert!(matches!(lost[..], [Change::Lost { generation: 0, bytes: 2006, .. }]), "{lost:?}");
+}
