@@ -207,7 +207,11 @@ impl Shard {
         let view = &mut followed.views[at];
         let half_line = view.half_line.as_deref().unwrap_or(&[]);
         let mount = RemoteReads::mount_of(file);
-        let wanted = if mount.is_some() { self.remote.size(view.size) } else { view.size };
+        let wanted = match mount {
+            Some(_) => self.remote.size(view.size),
+            None if known.is_proof(view.read_at()) => ReadSize::Small,
+            None => view.size,
+        };
         let (size, room) = match wanted {
             ReadSize::Large if !file.gz => (ReadSize::Large, self.buffers.large(half_line, known.again())),
             ReadSize::Large | ReadSize::Small => {
@@ -331,15 +335,15 @@ impl Shard {
     fn proves(&mut self, id: LineageId, view_id: ViewId, flight: &Flight, read: &Read) -> bool {
         let Some(view) = self.view_mut(id, view_id) else { return false };
         let at = view.read_at();
-        view.is_unproven = match flight.known {
-            Known::Nothing(len) => {
-                let seen = Tail::new(at, &read.buf[read.at..read.at + len]);
-                (view.seen, view.seen_in) = ((flight.generation, seen), Arc::as_ptr(&read.file).addr());
-                true
-            }
-            Known::Head(_) if at > 0 => false,
-            Known::Head(_) | Known::Tail(_) => return false,
-        };
+        if !flight.known.is_proof(at) {
+            return false;
+        }
+        view.failures = 0;
+        view.is_unproven = matches!(flight.known, Known::Nothing(_));
+        if let Known::Nothing(len) = flight.known {
+            let seen = Tail::new(at, &read.buf[read.at..read.at + len]);
+            (view.seen, view.seen_in) = ((flight.generation, seen), Arc::as_ptr(&read.file).addr());
+        }
         true
     }
 

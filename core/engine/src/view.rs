@@ -55,6 +55,15 @@ impl Known {
         }
     }
 
+    /// Whether a read, for a view that wants the bytes from `at` on, is only to know the file: it brings none of them.
+    pub(crate) fn is_proof(self, at: u64) -> bool {
+        match self {
+            Known::Head(_) => at > 0,
+            Known::Nothing(_) => true,
+            Known::Tail(_) => false,
+        }
+    }
+
     /// Bytes that a read must bring to tell more than is known; fewer only at the end of the file.
     pub(crate) fn least(self) -> usize {
         match self {
