@@ -13,6 +13,7 @@ mod activity;
 #[cfg(test)]
 mod ages;
 mod alarm;
+mod arrival;
 mod buffers;
 mod checkpoint;
 mod checkpointer;
