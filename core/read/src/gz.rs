@@ -68,7 +68,7 @@ impl Inflate {
         self.position
     }
 
-    /// Whether the input may end here: no member is unfinished.
+    /// Whether the input may end here: there was a member, and none is unfinished.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Between | State::Ignored)
     }
