@@ -132,17 +132,22 @@ fn a_log_with_the_inode_of_an_empty_one_that_had_a_successor_is_new() {
     assert_eq!(files(&look(&world, &mut scanner)), named(&[(2, "app.log")]));
 }
 
-/// A reader that is behind holds the original of a `.gz` open, which is removed; the next log gets the inode number of the `.gz`. The
-/// original can be read to its end, which no listing had: it grew before it was rotated. Where it is given up, all of the rest counts.
-#[test]
-fn the_original_of_a_removed_gz_is_read_on_whatever_gets_the_inode_of_the_gz() {
+/// A log with these contents, looked at once and held open.
+fn followed(text: &str) -> (World, Scanner, Lineage) {
     let world = world();
-    world.append(LOG, "first\n").expect("append");
+    world.append(LOG, text).expect("append");
     let mut scanner = scanner(&world);
     let listings = look(&world, &mut scanner);
     let mut lineage = Lineage::new(listings[0].lineage.clone());
     lineage.apply(&listings[0], Duration::ZERO, |_| 0);
-    drop(listings);
+    (world, scanner, lineage)
+}
+
+/// A reader that is behind holds the original of a `.gz` open, which is removed; the next log gets the inode number of the `.gz`. The
+/// original can be read to its end, which no listing had: it grew before it was rotated. Where it is given up, all of the rest counts.
+#[test]
+fn the_original_of_a_removed_gz_is_read_on_whatever_gets_the_inode_of_the_gz() {
+    let (world, mut scanner, mut lineage) = followed("first\n");
     world.append(LOG, "second\n").expect("append");
     rotate_and_compress(&world);
     world.append(LOG, "third\n").expect("append");
@@ -176,13 +181,7 @@ fn the_original_of_a_removed_gz_is_read_on_whatever_gets_the_inode_of_the_gz() {
 /// not the original of anything: what it held is lost, and what it holds now is no part of that.
 #[test]
 fn a_log_that_was_emptied_and_removed_amid_a_look_loses_what_it_held_and_no_more() {
-    let world = world();
-    world.append(LOG, "first\nsecond\n").expect("append");
-    let mut scanner = scanner(&world);
-    let listings = look(&world, &mut scanner);
-    let mut lineage = Lineage::new(listings[0].lineage.clone());
-    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
-    drop(listings);
+    let (world, mut scanner, mut lineage) = followed("first\nsecond\n");
     world.truncate(LOG, 0).expect("there");
     world.append(LOG, "another line that is longer\n").expect("append");
     let listings = look(&world, &mut scanner);
@@ -205,13 +204,7 @@ fn a_log_that_was_emptied_and_removed_amid_a_look_loses_what_it_held_and_no_more
 /// is held is kept all the same.
 #[test]
 fn a_deleted_file_that_goes_on_growing_is_held_by_its_size() {
-    let world = world();
-    world.append(LOG, "first\n").expect("append");
-    let mut scanner = scanner(&world);
-    let listings = look(&world, &mut scanner);
-    let mut lineage = Lineage::new(listings[0].lineage.clone());
-    lineage.apply(&listings[0], Duration::ZERO, |_| 0);
-    drop(listings);
+    let (world, mut scanner, mut lineage) = followed("first\n");
     let writer = world.writer(LOG).expect("there");
     world.unlink(LOG).expect("unlink");
     world.append(LOG, "the next log\n").expect("append");
